@@ -1,0 +1,19 @@
+"""Search the training settings of robust image classifiers on a Ray cluster."""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tunebox.api import load_model, read_front, search
+
+__version__ = version("tunebox")
+__all__ = ["__version__", "load_model", "read_front", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    # Ray, MLflow and torch are slow to import; a verb that needs none of them should not wait.
+    if name in ("load_model", "read_front", "search"):
+        from tunebox import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'tunebox' has no attribute {name!r}")

@@ -1,0 +1,24 @@
+"""What tunebox raises for things a person can put right."""
+
+
+class TuneboxError(ValueError):
+    """A user's mistake, told in one line that says what to do.
+
+    The command line prints the line and ends with exit code 2.
+    """
+
+
+class SearchFileError(TuneboxError):
+    """A search file that cannot be run: names the file, the line, the path and the value."""
+
+
+class DataError(TuneboxError):
+    """A data set that is not where the search file says, or that cannot be read."""
+
+
+class RecordsError(TuneboxError):
+    """A search, a trial or an exported model that is not there or cannot be read."""
+
+
+class ClusterError(TuneboxError):
+    """A Ray cluster that cannot be joined or is too small for what a trial asks."""

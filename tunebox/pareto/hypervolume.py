@@ -1,0 +1,24 @@
+"""The volume that a front dominates, up to a reference point."""
+
+import moocore
+import numpy as np
+
+from tunebox.pareto.objectives import FloatArray
+
+
+def hypervolume(costs: FloatArray, reference: FloatArray) -> float:
+    """Return the volume dominated by ``costs`` and bounded by ``reference``.
+
+    Args:
+        costs: ``(N, D)``, lower is better; points that are not better than the reference in
+            every objective add nothing.
+        reference: ``(D,)``.
+
+    Returns:
+        A volume >= 0 in the product of the objectives' units; 0 without points.
+    """
+    if len(costs) == 0:
+        return 0.0
+    if costs.shape[1] == 1:  # moocore starts at two objectives
+        return max(0.0, float(reference[0] - np.min(costs)))
+    return float(moocore.hypervolume(costs, ref=reference))

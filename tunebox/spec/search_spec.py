@@ -1,0 +1,99 @@
+"""The whole of a search file: the space, the objectives, and how the search runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from tunebox.settings import Settings
+from tunebox.spec.space import Space, Values
+from tunebox.spec.trial_config import TrialConfig
+from tunebox.spec.yaml_source import YamlSource
+from tunebox.training.metrics import TRIAL_METRICS
+
+
+class ObjectiveSettings(Settings):
+    """A scalar that every trial reports, which way is better, and the worst value that counts."""
+
+    direction: Literal["maximize", "minimize"]
+    reference: float  # a coordinate of the hypervolume's reference point
+
+
+class SearchSettings(Settings):
+    """``search`` in a search file; each key is also an option of ``tunebox search``."""
+
+    trials: int = Field(64, ge=1)
+    max_epochs: int = Field(27, ge=1)
+    min_epochs: int = Field(1, ge=1)  # the first rung: no trial is stopped before
+    reduction_factor: int = Field(3, ge=2)  # one in so many goes on at a rung
+    time_budget: float | None = Field(None, gt=0)  # seconds of wall clock
+    seed: int = Field(0, ge=0)
+    cpus_per_trial: float = Field(1, gt=0)
+    gpus_per_trial: float = Field(0, ge=0)
+    max_concurrent: int | None = Field(None, ge=1)  # null: as many as the cluster holds
+    name: str | None = None  # null: the file's name and a number
+    out: str = "results"
+    address: str | None = None  # of a Ray cluster; null: join a running one, else start one here
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder_name(cls, name: str | None) -> str | None:
+        if name is not None:
+            check_name(name)
+        return name
+
+    @model_validator(mode="after")
+    def _min_within_max(self) -> Self:
+        if self.min_epochs > self.max_epochs:
+            raise ValueError(
+                f"min_epochs must be at most max_epochs, got min_epochs={self.min_epochs} "
+                f"and max_epochs={self.max_epochs}"
+            )
+        return self
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless ``name`` can be the name of a folder inside the output folder."""
+    allowed = name.replace("-", "").replace("_", "").replace(".", "")
+    if not (allowed.isascii() and allowed.isalnum()) or name[0] in ".-" or len(name) > 100:
+        raise ValueError(
+            f"a name has up to 100 letters, digits, '-', '_' and '.' and starts with a letter, "
+            f"a digit or '_', got {name!r}"
+        )
+
+
+@dataclass(frozen=True)
+class SearchSpec:
+    """A search file that has been checked.
+
+    ``question`` is the comment on the first line of the file, empty when there is none.
+    """
+
+    source: YamlSource
+    question: str
+    space: Space
+    objectives: dict[str, ObjectiveSettings]
+    search: SearchSettings
+
+    @property
+    def stem(self) -> str:
+        """The name of the file without folder and ending; ``search`` for standard input."""
+        return "search" if self.source.name == "<stdin>" else Path(self.source.name).stem
+
+    def trial_config(self, values: Values) -> TrialConfig:
+        """Return the concrete trial that ``values`` stand for."""
+        settings, _ = self.space.resolve(values)
+        return TrialConfig.model_validate(settings)
+
+
+def check_objective_names(objectives: dict[str, ObjectiveSettings]) -> None:
+    """Raise ValueError for an objective that no trial reports, or for none or more than four."""
+    for name in objectives:
+        if name not in TRIAL_METRICS:
+            raise ValueError(
+                f"no trial reports {name!r}; objectives can be {', '.join(TRIAL_METRICS)}"
+            )
+    if not 1 <= len(objectives) <= 4:
+        raise ValueError(f"a search has 1 to 4 objectives, got {len(objectives)}")

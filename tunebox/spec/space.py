@@ -1,0 +1,237 @@
+"""Search spaces: a tree of settings in which some leaves are distributions.
+
+The path of a leaf is its name everywhere: ``losses/ours/discriminative/weight``. A ``choice`` over
+a mapping makes branches; the branch taken is the value of the leaf at the path of the ``choice``.
+A ``choice`` with one branch is a decision already taken and not searched: that is how a trial that
+was exported keeps the names that it had in its search.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tunebox.spec.yaml_source import YamlSource
+
+Scalar: TypeAlias = bool | int | float | str | None
+Values: TypeAlias = dict[str, Scalar]  # the path of each active leaf, and what it is set to
+
+_RANGES = ("uniform", "log_uniform", "int_uniform", "log_int_uniform")
+_DISTRIBUTIONS = (*_RANGES, "choice")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included, uniform in value or in logarithm."""
+
+    low: float
+    high: float
+    log: bool
+    integer: bool
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """The values at which a bound would be broken first."""
+        return (self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, or the name of one of several branches."""
+
+    options: tuple[Scalar, ...]
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """All options: any of them may be out of bounds."""
+        return self.options
+
+
+Distribution: TypeAlias = Range | Choice
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A searched setting."""
+
+    path: str
+    distribution: Distribution
+    condition: tuple[tuple[str, str], ...]  # (path of a choice, branch): all must have been taken
+
+    def is_active(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether ``values`` took every branch on the way to this leaf."""
+        return all(values.get(path) == branch for path, branch in self.condition)
+
+
+@dataclass(frozen=True)
+class _Branches:
+    path: str
+    trees: dict[str, Any]
+
+
+class Space:
+    """The tree of a search file: its searched leaves, and trials made of values for them."""
+
+    def __init__(self, tree: Mapping[str, Any], source: YamlSource) -> None:
+        self._leaves: dict[str, Leaf] = {}
+        self._source = source
+        self._tree = self._parse(tree, "", ())
+
+    @property
+    def leaves(self) -> tuple[Leaf, ...]:
+        """The searched leaves; a choice of branches comes before the leaves below it."""
+        return tuple(self._leaves.values())
+
+    def draw(self, pick: Callable[[Leaf], Scalar]) -> Values:
+        """Return a value for every active leaf; ``pick`` gives the value of one leaf."""
+        values: Values = {}
+        for leaf in self.leaves:
+            if leaf.is_active(values):
+                values[leaf.path] = pick(leaf)
+        return values
+
+    def resolve(self, values: Mapping[str, Scalar]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return concrete settings, and for each path in them the path in the search file.
+
+        Args:
+            values: A value for each active leaf.
+        """
+        origin: dict[str, str] = {}
+        settings = self._resolve(self._tree, values, "", "", origin)
+        assert isinstance(settings, dict)
+        return settings, origin
+
+    def fix(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
+        """Return the tree as it stands in a file, with ``values`` in place of distributions.
+
+        Branches that were not taken are gone; the one taken stays under its name, so that
+        every path in the result is the path it had in the search.
+        """
+        tree = self._fix(self._tree, values)
+        assert isinstance(tree, dict)
+        return tree
+
+    def _parse(self, node: Any, path: str, condition: tuple[tuple[str, str], ...]) -> Any:
+        if isinstance(node, list):
+            return [self._parse(item, f"{path}/{i}", condition) for i, item in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        if not (set(node) & set(_DISTRIBUTIONS)):
+            return {
+                key: self._parse(value, f"{path}/{key}".lstrip("/"), condition)
+                for key, value in node.items()
+            }
+        if len(node) != 1:
+            raise self._source.error(
+                path, f"a distribution stands alone, got the keys {', '.join(map(str, node))}"
+            )
+        [(kind, value)] = node.items()
+        if kind == "choice" and isinstance(value, dict):
+            return self._parse_branches(value, path, condition)
+        distribution = self._choice(value, path) if kind == "choice" else self._range(
+            kind, value, path
+        )
+        self._leaves[path] = Leaf(path, distribution, condition)
+        return self._leaves[path]
+
+    def _parse_branches(
+        self, branches: dict[str, Any], path: str, condition: tuple[tuple[str, str], ...]
+    ) -> _Branches:
+        for name in branches:
+            if not isinstance(name, str) or not name or "/" in name:
+                raise self._source.error(path, f"a branch needs a name without /, got {name!r}")
+        if not branches:
+            raise self._source.error(path, "choice needs at least one branch")
+        if len(branches) > 1:
+            self._leaves[path] = Leaf(path, Choice(tuple(branches)), condition)
+            conditions = {name: (*condition, (path, name)) for name in branches}
+        else:
+            conditions = dict.fromkeys(branches, condition)
+        trees = {
+            name: self._parse(tree, f"{path}/{name}", conditions[name])
+            for name, tree in branches.items()
+        }
+        return _Branches(path, trees)
+
+    def _range(self, kind: str, value: Any, path: str) -> Range:
+        integer = "int" in kind
+        numbers = (int,) if integer else (int, float)
+        what = "whole numbers" if integer else "numbers"
+        if (
+            not isinstance(value, list)
+            or len(value) != 2
+            or any(isinstance(end, bool) or not isinstance(end, numbers) for end in value)
+        ):
+            raise self._source.error(path, f"{kind} needs [low, high], two {what}, got {value!r}")
+        low, high = value
+        if not (abs(low) < float("inf") and abs(high) < float("inf")):
+            raise self._source.error(path, f"{kind} needs finite ends, got {value!r}")
+        if low >= high:
+            raise self._source.error(path, f"{kind} needs low < high, got low {low} and high {high}")
+        log = kind.startswith("log")
+        if log and low <= 0:
+            raise self._source.error(path, f"{kind} needs low > 0, got low {low}")
+        return Range(low, high, log, integer)
+
+    def _choice(self, value: Any, path: str) -> Choice:
+        if not isinstance(value, list) or not value:
+            raise self._source.error(path, f"choice needs a list or branches, got {value!r}")
+        for option in value:
+            if isinstance(option, dict | list):
+                raise self._source.error(
+                    path, f"an option is one value, got {option!r}; write branches as a mapping"
+                )
+        if len({(type(option), option) for option in value}) < len(value):
+            raise self._source.error(path, f"choice has an option twice: {value!r}")
+        return Choice(tuple(value))
+
+    def _resolve(
+        self,
+        node: Any,
+        values: Mapping[str, Scalar],
+        source_path: str,
+        path: str,
+        origin: dict[str, str],
+    ) -> Any:
+        origin[path] = source_path
+        if isinstance(node, Leaf):
+            return values[node.path]
+        if isinstance(node, _Branches):
+            name = _branch_taken(node, values)
+            return self._resolve(node.trees[name], values, f"{node.path}/{name}", path, origin)
+        if isinstance(node, dict | list):
+            resolved = {
+                key: self._resolve(
+                    item,
+                    values,
+                    f"{source_path}/{key}".lstrip("/"),
+                    f"{path}/{key}".lstrip("/"),
+                    origin,
+                )
+                for key, item in _items(node)
+            }
+            return resolved if isinstance(node, dict) else list(resolved.values())
+        return node
+
+    def _fix(self, node: Any, values: Mapping[str, Scalar]) -> Any:
+        if isinstance(node, Leaf):
+            return values[node.path]
+        if isinstance(node, _Branches):
+            name = _branch_taken(node, values)
+            return {"choice": {name: self._fix(node.trees[name], values)}}
+        if isinstance(node, dict):
+            return {key: self._fix(item, values) for key, item in node.items()}
+        if isinstance(node, list):
+            return [self._fix(item, values) for item in node]
+        return node
+
+
+def _items(node: dict[str, Any] | list[Any]) -> Iterator[tuple[Any, Any]]:
+    return iter(node.items() if isinstance(node, dict) else enumerate(node))
+
+
+def _branch_taken(branches: _Branches, values: Mapping[str, Scalar]) -> str:
+    if len(branches.trees) == 1:
+        return next(iter(branches.trees))
+    name = values[branches.path]
+    assert isinstance(name, str)
+    return name

@@ -1,0 +1,107 @@
+"""What is known of the trials of a search: plain data that every part reads and none owns."""
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from tunebox.pareto.front import front_indices
+from tunebox.pareto.hypervolume import hypervolume
+from tunebox.pareto.objectives import FloatArray, Objectives
+from tunebox.spec.space import Values
+
+
+class TrialState(str, Enum):
+    """Where a trial is in its life."""
+
+    RUNNING = "running"
+    FINISHED = "finished"  # trained to max_epochs
+    STOPPED = "stopped"  # at a rung, by successive halving
+    DIVERGED = "diverged"  # its loss or a metric was not finite
+    FAILED = "failed"  # by an exception or a lost worker
+    INTERRUPTED = "interrupted"  # the search ended first
+
+
+@dataclass(frozen=True)
+class Report:
+    """The metrics of one epoch."""
+
+    epoch: int  # from 1
+    metrics: dict[str, float]
+    time: float  # seconds since 1970
+
+
+@dataclass
+class TrialRecord:
+    """One trial: its settings, its reports, and how it ended."""
+
+    trial_id: str
+    settings: Values
+    start_time: float
+    state: TrialState = TrialState.RUNNING
+    history: list[Report] = field(default_factory=list)
+    reason: str | None = None  # why it failed or diverged
+    node: str | None = None  # host that trained it
+    checkpoint: str | None = None  # folder, relative to the folder of the search
+    end_time: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, 0 before the first report."""
+        return self.history[-1].epoch if self.history else 0
+
+    @property
+    def last_metrics(self) -> dict[str, float]:
+        """The metrics of the last report, empty before the first."""
+        return self.history[-1].metrics if self.history else {}
+
+    @property
+    def can_be_on_front(self) -> bool:
+        """Whether the trial ended as it should, so that its last report is its result."""
+        ended = self.state in (TrialState.FINISHED, TrialState.STOPPED)
+        return ended and bool(self.history)
+
+
+class TrialLog:
+    """All trials of a search by id, in the order they started."""
+
+    def __init__(self, objectives: Objectives) -> None:
+        self.objectives = objectives
+        self.trials: dict[str, TrialRecord] = {}
+
+    def count(self, state: TrialState) -> int:
+        """Return how many trials are in ``state``."""
+        return sum(trial.state is state for trial in self.trials.values())
+
+    @property
+    def num_ended(self) -> int:
+        """How many trials are no longer running."""
+        return len(self.trials) - self.count(TrialState.RUNNING)
+
+    @property
+    def epochs_spent(self) -> int:
+        """Epochs trained over all trials."""
+        return sum(trial.epochs for trial in self.trials.values())
+
+    def front(self) -> list[TrialRecord]:
+        """Return the non-dominated trials, best in the first objective first.
+
+        Compared are the last reports of the trials that finished or were stopped.
+        """
+        trials, costs = self._results()
+        return [trials[index] for index in front_indices(costs)]
+
+    def hypervolume(self) -> float:
+        """Return the hypervolume of the front up to the objectives' reference point."""
+        return hypervolume(self._results()[1], self.objectives.reference_costs)
+
+    def _results(self) -> tuple[list[TrialRecord], FloatArray]:
+        trials = [trial for trial in self.trials.values() if trial.can_be_on_front]
+        costs = np.array([self.objectives.costs(trial.last_metrics) for trial in trials])
+        return trials, costs.reshape(len(trials), len(self.objectives))
+
+
+def non_finite_metric(metrics: dict[str, float]) -> str | None:
+    """Return the name of the first metric that is NaN or infinite, or None."""
+    return next((name for name, value in metrics.items() if not math.isfinite(value)), None)
