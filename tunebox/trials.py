@@ -105,3 +105,28 @@ class TrialLog:
 def non_finite_metric(metrics: dict[str, float]) -> str | None:
     """Return the name of the first metric that is NaN or infinite, or None."""
     return next((name for name, value in metrics.items() if not math.isfinite(value)), None)
+
+
+class SearchObserver:
+    """Hears what happens in a search; the base class does nothing with it.
+
+    The hooks are called from one thread, in order, after the log has been brought up to date.
+    """
+
+    def search_started(self, log: TrialLog) -> None:
+        """Before the first trial."""
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """A trial has its settings and will run."""
+
+    def trial_reported(self, trial: TrialRecord, report: Report) -> None:
+        """A trial has trained one more epoch."""
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        """A trial is in its last state; its checkpoint, if it has one, is on disk."""
+
+    def tick(self) -> None:
+        """Called several times a second while the search runs."""
+
+    def search_ended(self, interrupted: bool) -> None:
+        """After the last trial; every trial in the log has ended."""

@@ -64,6 +64,13 @@ class LossesSettings(Settings):
         return self.cross_entropy.on != "clean" or any(term is not None for term in terms)
 
     @model_validator(mode="after")
+    def _some_weight_is_above_zero(self) -> Self:
+        terms = (self.cross_entropy, self.discriminative, self.stability)
+        if not any(term is not None and term.weight > 0 for term in terms):
+            raise ValueError("every weight is 0: give at least one term a weight above 0")
+        return self
+
+    @model_validator(mode="after")
     def _noise_matches_terms(self) -> Self:
         if self.needs_noisy_view and self.noise is None:
             raise ValueError("a term looks at the noisy view: say how it is made with a noise key")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.settings import Settings
 from tunebox.spec.space import Space, Values
 from tunebox.spec.trial_config import TrialConfig
@@ -76,6 +77,16 @@ class SearchSpec:
     space: Space
     objectives: dict[str, ObjectiveSettings]
     search: SearchSettings
+
+    @property
+    def objective_set(self) -> Objectives:
+        """The objectives as costs are made of them."""
+        return Objectives(
+            [
+                Objective(name, settings.direction == "maximize", settings.reference)
+                for name, settings in self.objectives.items()
+            ]
+        )
 
     @property
     def stem(self) -> str:

@@ -1,16 +1,14 @@
-"""What every trial reports after each epoch, whatever its losses. Any of them can be an objective.
+"""The names of what a trial reports after every epoch. Imports no torch."""
 
-Imports no torch: search files are checked against these names without paying for that.
-"""
-
-TRIAL_METRICS = {
-    "clean_accuracy": "share of validation images classified correctly, in [0, 1]",
-    "noisy_accuracy": "the same on validation images under the evaluation's noise",
-    "clean_loss": "mean cross-entropy on validation images",
-    "noisy_loss": "mean cross-entropy on validation images under the evaluation's noise",
-    "train_loss": "mean of the weighted training loss over the epoch",
-    "learning_rate": "after the last step of the epoch",
-    "train_seconds": "spent on training and evaluation so far",
-    "images_per_second": "training images per second in this epoch, each view counted once",
-    "parameters": "number of trainable parameters of the model",
+# Also reported, for the active terms only: train_<term>, the unweighted mean of that loss term.
+TRIAL_METRICS: dict[str, str] = {
+    "clean_accuracy": "share of validation images classified correctly, 0 to 1",
+    "noisy_accuracy": "the same under the noise of `evaluation`, mean over its draws",
+    "clean_loss": "mean cross-entropy on validation images, in nats",
+    "noisy_loss": "the same under the noise of `evaluation`, mean over its draws",
+    "train_loss": "mean weighted loss over the batches of the epoch",
+    "learning_rate": "of the last batch of the epoch",
+    "train_seconds": "spent in training and evaluating since epoch 0, over all resumes",
+    "images_per_second": "training images of the epoch divided by the time of its batches",
+    "parameters": "trainable numbers of the model",
 }

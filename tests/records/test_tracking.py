@@ -1,0 +1,110 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tunebox.errors import RecordsError
+from tunebox.records.tracking import (
+    front_filter,
+    get_or_create_experiment,
+    public_uri,
+    resolve_tracking_uri,
+    ui_address,
+    ui_command,
+)
+
+
+def test_the_option_wins_over_the_variable_over_the_output_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-variable:5000")
+    assert resolve_tracking_uri("sqlite:///option.db", tmp_path) == "sqlite:///option.db"
+    assert resolve_tracking_uri(None, tmp_path) == "http://from-variable:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_tracking_uri(None, Path("out")) == f"sqlite:///{tmp_path}/out/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    "uri", ["mysql+pymysql://u@h/d", "databricks", "databricks://p", "https://h"]
+)
+def test_stores_of_mlflow_are_taken(uri: str, tmp_path: Path) -> None:
+    assert resolve_tracking_uri(uri, tmp_path) == uri
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns", "htp://me:secret@host"])
+def test_what_mlflow_cannot_use_is_refused(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="sqlite:///FILE") as caught:
+        resolve_tracking_uri(uri, tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("http://me:secret@host:5000/path?token=x", "http://host:5000/path"),
+        ("postgresql://me:p@ss@db/runs?password=x", "postgresql://db/runs"),
+        ("postgresql:///runs?password=x", "postgresql:///runs"),
+        ("sqlite:////abs/a@b/mlflow.db", "sqlite:////abs/a@b/mlflow.db"),
+        ("sqlite:///relative.db", "sqlite:///relative.db"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_credentials_are_not_shown(uri: str, shown: str) -> None:
+    assert public_uri(uri) == shown
+
+
+@pytest.mark.slow
+def test_the_experiment_is_made_once_however_many_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    uri = resolve_tracking_uri(None, out)
+    client = MlflowClient(tracking_uri=uri)
+    client.search_experiments()  # makes the database
+    with ThreadPoolExecutor(4) as pool:
+        ids = set(pool.map(lambda _: get_or_create_experiment(client, uri, out), range(8)))
+    assert len(ids) == 1
+    experiment = client.get_experiment(ids.pop())
+    assert experiment.artifact_location == (out / "mlartifacts").as_uri()
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+    client.delete_experiment(experiment.experiment_id)
+    with pytest.raises(RecordsError, match="was deleted; bring it back with: mlflow experiments"):
+        get_or_create_experiment(client, uri, out)
+
+
+def test_losing_the_race_for_the_experiment_is_no_error(
+    tmp_path: Path, make_store: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = make_store(tmp_path)
+    client = MlflowClient(tracking_uri=uri)
+    experiment_id = get_or_create_experiment(client, uri, tmp_path)
+    look_up = client.get_experiment_by_name
+    answers = iter([None, look_up("tunebox")])  # the other process made it in between
+    monkeypatch.setattr(client, "get_experiment_by_name", lambda _: next(answers))
+    assert get_or_create_experiment(client, uri, tmp_path) == experiment_id
+
+
+def test_the_server_is_started_on_the_store(tmp_path: Path) -> None:
+    command = ui_command("sqlite:///x.db", tmp_path, "127.0.0.1", 5001)
+    assert command[1:4] == ["-m", "mlflow", "server"]
+    options = dict(zip(command[4::2], command[5::2], strict=True))
+    assert options["--backend-store-uri"] == "sqlite:///x.db"
+    assert options["--default-artifact-root"] == (tmp_path / "mlartifacts").as_uri()
+    assert (options["--host"], options["--port"]) == ("127.0.0.1", "5001")
+
+
+def test_the_address_filters_the_front() -> None:
+    address = ui_address("localhost", 5000, "1", search="digits-1", order_by="noisy_accuracy")
+    page, _, query = address.partition("?")
+    assert page == "http://localhost:5000/#/experiments/1/runs"
+    asked = parse_qs(query)
+    assert asked["searchFilter"] == [f'{front_filter} and tags."tunebox.search" = "digits-1"']
+    assert asked["orderByKey"] == ["metrics.`noisy_accuracy`"]
+    assert " " not in address
+    assert "and" not in parse_qs(ui_address("h", 1, "1").partition("?")[2])["searchFilter"][0]

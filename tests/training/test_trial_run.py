@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from tunebox.data.parts import TrainingParts
+from tunebox.errors import DataError
+from tunebox.spec.trial_config import TrialConfig
+from tunebox.training.metrics import TRIAL_METRICS
+from tunebox.training.trial_run import TrialRun
+
+MakeConfig = Callable[..., TrialConfig]
+CLOCK = {"train_seconds", "images_per_second"}
+
+
+def start(
+    config: TrialConfig, parts: TrainingParts, seed: int = 3, max_epochs: int = 4
+) -> TrialRun:
+    return TrialRun(config, seed=seed, max_epochs=max_epochs, device="cpu", parts=parts)
+
+
+def epochs(run: TrialRun, count: int) -> list[dict[str, float]]:
+    """The metrics of ``count`` epochs without those that a clock measures."""
+    reports = [run.run_epoch() for _ in range(count)]
+    return [{key: report[key] for key in report.keys() - CLOCK} for report in reports]
+
+
+def saved_and_loaded(run: TrialRun) -> dict[str, Any]:
+    file = io.BytesIO()
+    torch.save(run.state_dict(), file)
+    file.seek(0)
+    state: dict[str, Any] = torch.load(file, weights_only=True)
+    return state
+
+
+def test_same_seed_gives_the_same_bits(
+    method: str, parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    config = make_config(method)
+    first, again = epochs(start(config, parts), 2), epochs(start(config, parts), 2)
+    assert first == again
+    assert epochs(start(config, parts, seed=4), 2) != first
+
+
+@pytest.mark.parametrize(
+    ("schedule", "optimizer"),
+    [("constant", "sgd"), ("cosine", "adamw"), ("one_cycle", "adamw"), ("multistep", "sgd")],
+)
+def test_interrupted_run_equals_the_uninterrupted_one(
+    schedule: str, optimizer: str, parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    extra = {"milestones": [0.3, 0.6]} if schedule == "multistep" else {}
+    config = make_config(
+        "ours",
+        schedule={"kind": schedule, **extra},
+        optimizer={"kind": optimizer, "lr": 0.005},
+    )
+    assert_resumes(config, parts)
+
+
+def test_every_method_resumes(method: str, parts: TrainingParts, make_config: MakeConfig) -> None:
+    assert_resumes(make_config(method), parts)
+
+
+def assert_resumes(config: TrialConfig, parts: TrainingParts) -> None:
+    uninterrupted = start(config, parts)
+    expected = epochs(uninterrupted, 4)
+    stopped = start(config, parts)
+    epochs(stopped, 2)
+    resumed = start(config, parts)
+    resumed.load_state_dict(saved_and_loaded(stopped))
+    assert resumed.epoch == 2
+    assert epochs(resumed, 2) == expected[2:]
+    for name, value in uninterrupted.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name])
+
+
+def test_seconds_survive_a_resume(parts: TrainingParts, make_config: MakeConfig) -> None:
+    run = start(make_config("normal"), parts)
+    before = run.run_epoch()["train_seconds"]
+    resumed = start(make_config("normal"), parts)
+    resumed.load_state_dict(saved_and_loaded(run))
+    assert resumed.run_epoch()["train_seconds"] > before > 0
+
+
+def test_reported_metrics(method: str, parts: TrainingParts, make_config: MakeConfig) -> None:
+    config = make_config(method)
+    run = start(config, parts)
+    report = run.run_epoch()
+    active = {"cross_entropy", "discriminative", "stability"} & set(
+        config.losses.model_dump(exclude_none=True)
+    )
+    assert set(report) == set(TRIAL_METRICS) | {f"train_{term}" for term in active}
+    assert all(type(value) is float and math.isfinite(value) for value in report.values())
+    assert run.epoch == 1
+    assert report["parameters"] == sum(value.numel() for value in run.model.parameters())
+
+
+def test_training_settings_seed_wins(parts: TrainingParts, make_config: MakeConfig) -> None:
+    config = make_config("normal", training={"seed": 11})
+    assert epochs(start(config, parts, 1), 1) == epochs(start(config, parts, 2), 1)
+
+
+def test_global_generator_is_neither_used_nor_changed(
+    method: str, parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    before = torch.get_rng_state()
+    start(make_config(method), parts).run_epoch()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parts_are_loaded_where_none_are_given(make_config: MakeConfig) -> None:
+    config = make_config("normal")
+    run = TrialRun(config, seed=3, max_epochs=4, device="cpu")
+    assert run.run_epoch()["parameters"] > 0
+
+
+def test_every_method_learns(method: str, make_config: MakeConfig) -> None:
+    config = make_config(method, data={"kind": "digits"}, augmentation={})
+    run = TrialRun(config, seed=0, max_epochs=6, device="cpu")
+    reports = epochs(run, 6)
+    assert reports[-1]["clean_accuracy"] > 0.85
+    assert reports[-1]["noisy_accuracy"] > 0.75
+    assert reports[-1]["train_loss"] < reports[0]["train_loss"]
+
+
+@pytest.mark.parametrize("model", [{"kind": "mlp"}, {"kind": "small_conv", "width": 4}])
+def test_bfloat16_trains(
+    model: dict[str, Any], parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    config = make_config("ours", model=model, training={"precision": "bfloat16"})
+    first, second = epochs(start(config, parts), 2)
+    assert second["train_loss"] < first["train_loss"]
+
+
+def test_memory_order_changes_rounding_only(parts: TrainingParts, make_config: MakeConfig) -> None:
+    losses = [
+        start(make_config("ours", training={"channels_last": order}), parts).run_epoch()
+        for order in (True, False)
+    ]
+    assert losses[0]["train_loss"] == pytest.approx(losses[1]["train_loss"], rel=1e-3)
+
+
+def test_loss_that_is_not_finite_is_returned(parts: TrainingParts, make_config: MakeConfig) -> None:
+    config = make_config(
+        "ours", optimizer={"kind": "sgd", "lr": 1e6}, schedule={"kind": "constant"}
+    )
+    report = start(config, parts).run_epoch()
+    assert not math.isfinite(report["train_loss"])
+
+
+def test_too_many_epochs_are_refused(parts: TrainingParts, make_config: MakeConfig) -> None:
+    run = start(make_config("normal"), parts, max_epochs=1)
+    run.run_epoch()
+    with pytest.raises(ValueError, match="has had its max_epochs=1 epochs"):
+        run.run_epoch()
+    with pytest.raises(ValueError, match="max_epochs must be at least 1, got 0"):
+        start(make_config("normal"), parts, max_epochs=0)
+
+
+def test_absent_data_is_a_data_error(make_config: MakeConfig, tmp_path: Any) -> None:
+    config = make_config("normal", data={"kind": "mnist", "root": str(tmp_path)})
+    with pytest.raises(DataError, match="mnist is not in"):
+        TrialRun(config, seed=0, max_epochs=1, device="cpu")
+
+
+def test_metric_names_need_no_torch() -> None:
+    code = "import sys, tunebox.training.metrics; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,306 @@
+"""The command line: a function per verb, which parses, calls and prints.
+
+Each verb imports what it needs: torch, Ray and MLflow cost seconds.
+"""
+
+import random
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.exceptions
+from rich.console import Console
+
+import tunebox
+from tunebox.errors import TuneboxError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="tunebox",
+    help="Search the training settings of robust image classifiers: "
+    "the Pareto front of clean against noisy accuracy.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+spaces_app = typer.Typer(
+    help="List the search files that ship, or check one.\n\n"
+    "Example: tunebox spaces check my_search.yaml",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+app.add_typer(spaces_app, name="spaces")
+
+Out = Annotated[str | None, typer.Option(help="Folder of all searches. [default: results]")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(help="Of MLflow. [default: $MLFLOW_TRACKING_URI, else a database in --out]"),
+]
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except TuneboxError as error:
+        _fail(str(error))
+    except typer.exceptions.TyperException as error:
+        _fail(f"{_message(error)} See tunebox -h")
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tunebox {tunebox.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def search(
+    file: Annotated[
+        str, typer.Argument(help="A search file, the name of a shipped one, or - for stdin.")
+    ] = "digits",
+    trials: Annotated[int | None, typer.Option(help="How many settings to try.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Seconds to search.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the sampler and of the trainings.")] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs that a trial takes.")] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="GPUs that a trial takes; 0.25 packs four on one.")
+    ] = None,
+    max_concurrent: Annotated[int | None, typer.Option(help="Trials at once, at most.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of this search. [default: FILE-1, ..]")] = None,
+    out: Out = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster. [default: a running one, else this machine]"),
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Search FILE and keep the front in MLflow and in <out>/<name>.
+
+    Options win over the search file's own settings.
+
+    Example: tunebox search fashion_mnist --trials 100 --time-budget 3600
+    """
+    from tunebox import api
+
+    console = Console()
+    result = api.search(
+        file,
+        trials=trials,
+        max_epochs=max_epochs,
+        time_budget=time_budget,
+        seed=seed,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        name=name,
+        out=out,
+        address=address,
+        tracking_uri=tracking_uri,
+        console=console,
+    )
+    _print_search(console, result)
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not result.log.front():
+        raise typer.Exit(1)
+
+
+@app.command()
+def front(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
+    out: Out = None,
+) -> None:
+    """Print the front of a search, or of several side by side with their hypervolumes.
+
+    Example: tunebox front digits-1
+    """
+    from tunebox import api
+    from tunebox.tables import comparison_table, front_table
+
+    console = Console()
+    folders = [(name, api.find_search(name, out)) for name in names]
+    logs = [(name, api.read_search(folder)) for name, folder in folders]
+    for (name, log), (_, folder) in zip(logs, folders, strict=True):
+        console.print(front_table(log, _front_title(name, log)))
+        for path in (folder.front, folder.front_html, folder.front_png):
+            if path.exists():
+                console.print(f"  {path}", soft_wrap=True, highlight=False)
+    if len(logs) > 1:
+        console.print(comparison_table(logs))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A search.")],
+    to: Annotated[Path, typer.Option(help="Folder to put a folder per trial into.")],
+    pick: Annotated[
+        str, typer.Option(help="all, knee, best:METRIC, or the id of a trial.")
+    ] = "all",
+    out: Out = None,
+) -> None:
+    """Export trials of a search: the fixed trial file, the weights and a card, a folder each.
+
+    Example: tunebox export digits-1 --pick knee --to exported
+    """
+    from tunebox import api
+
+    for folder in api.export(name, pick=pick, to=to, out=out):
+        typer.echo(f"{folder}")
+
+
+@app.command()
+def train(
+    file: Annotated[str, typer.Argument(help="A fixed trial file, or - for stdin.")],
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs. [default: the file's]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the training. [default: the file's]")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the model. [default: <out>/trained-1, ..]")
+    ] = None,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Train a fixed trial file to full length; the model is a folder as export makes it.
+
+    Example: tunebox train exported/0042/trial.yaml --seed 1
+    """
+    from tunebox import api
+
+    console = Console()
+    result = api.train(
+        file,
+        max_epochs=max_epochs,
+        seed=seed,
+        to=to,
+        out=out,
+        tracking_uri=tracking_uri,
+        console=console,
+    )
+    console.print(f"model   {result.folder}", soft_wrap=True, highlight=False)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True, highlight=False)
+    console.print(f"next    tunebox evaluate {result.folder}", soft_wrap=True, highlight=False)
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
+    seed: Annotated[int, typer.Option(help="Of the perturbations.")] = 0,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
+
+    Example: tunebox evaluate exported/0042
+    """
+    from tunebox import api
+    from tunebox.tables import evaluation_table
+
+    console = Console()
+    result = api.evaluate(folder, seed=seed, out=out, tracking_uri=tracking_uri)
+    console.print(evaluation_table(result.rows, f"{folder} on the test part"))
+    for path in result.files:
+        console.print(f"  {path}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Serve MLflow's pages for the searches in <out> until Ctrl-C.
+
+    Example: tunebox ui --port 5001
+    """
+    from tunebox import api
+
+    raise typer.Exit(api.ui(host=host, port=port, out=out, tracking_uri=tracking_uri))
+
+
+@spaces_app.callback(invoke_without_command=True)
+def spaces(context: typer.Context) -> None:
+    """List the search files that ship.
+
+    Example: tunebox spaces
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from tunebox.spec.load import load_spec, shipped_files
+    from tunebox.tables import spaces_table
+
+    specs = [load_spec(str(path)) for path in shipped_files()]
+    Console().print(spaces_table(specs))
+
+
+@spaces_app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A search file, or - for standard input.")],
+    seed: Annotated[int, typer.Option(help="Of the sampled trials.")] = 0,
+) -> None:
+    """Check a search file and print five trials drawn from it.
+
+    Example: tunebox spaces check my_search.yaml
+    """
+    from tunebox.spec.load import load_spec
+    from tunebox.spec.sample import sample_values
+    from tunebox.tables import describe_settings
+
+    spec = load_spec(file)
+    console = Console(highlight=False)
+    leaves = len(spec.space.leaves)
+    console.print(
+        f"{spec.source.name} is valid: {leaves} searched leaves, "
+        f"objectives {', '.join(spec.objectives)}",
+        soft_wrap=True,
+    )
+    generator = random.Random(seed)
+    for _ in range(5):
+        console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
+
+
+def _print_search(console: Console, result: Any) -> None:
+    from tunebox.tables import front_table
+
+    name, log = result.name, result.log
+    console.print()
+    console.print(front_table(log, _front_title(name, log)))
+    console.print()
+    lines = [f"files   {result.folder.root}", f"MLflow  {result.tracking_uri}"]
+    best = next(iter(log.objectives)).name
+    out = "" if result.out == "results" else f" --out {result.out}"
+    lines += [
+        f"next    tunebox ui{out}    then filter runs by {result.front_filter}",
+        f"        tunebox front {name}{out}",
+        f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
+    ]
+    for line in (*lines, *result.warnings):
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _front_title(name: str, log: Any) -> str:
+    size, trials = len(log.front()), len(log.trials)
+    return f"Front of {name}: {size} of {trials} trials, hypervolume {log.hypervolume():.4f}"
+
+
+def _message(error: typer.exceptions.TyperException) -> str:
+    formatted = getattr(error, "format_message", None)
+    return " ".join(str(formatted() if formatted else error).split())
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,40 @@
+"""Black squares at random places."""
+
+import torch
+from torch import Tensor
+
+
+def mask_patches(images: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
+    """Return images with ``count`` squares set to 0 in all channels.
+
+    Each square lies wholly inside the image, at a uniform place; squares may overlap.
+
+    Args:
+        images: ``(B, C, H, W)``, float; not changed.
+        size: Side of the squares in pixels.
+        count: Squares for each image.
+        generator: On the device of the images.
+
+    Raises:
+        ValueError: A square is larger than the image.
+    """
+    batch, _, height, width = images.shape
+    if size > min(height, width):
+        raise ValueError(
+            f"patch_mask: size is {size}, but the images have {height}x{width} pixels; "
+            f"size must be at most {min(height, width)}"
+        )
+    rows = _covered(height, size, (batch, count), images, generator)
+    columns = _covered(width, size, (batch, count), images, generator)
+    # A pixel is black if any square covers both its row and its column: (B, H, W).
+    black = torch.bmm(rows.transpose(1, 2), columns) > 0
+    return images.masked_fill(black.unsqueeze(1), 0)
+
+
+def _covered(
+    length: int, size: int, shape: tuple[int, int], like: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return 1 where a square lies and 0 elsewhere along one side, ``(B, count, length)``."""
+    first = torch.randint(length - size + 1, shape, generator=generator, device=like.device)
+    distance = torch.arange(length, device=like.device) - first.unsqueeze(-1)
+    return ((distance >= 0) & (distance < size)).to(like.dtype)

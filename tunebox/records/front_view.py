@@ -1,0 +1,168 @@
+"""What a picture of a front shows, whatever draws it: points, groups, axes, title."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tunebox.trials import TrialLog, TrialRecord
+
+# Okabe and Ito's colours, told apart with colour-blind eyes; black is kept for the front.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#7F7F7F")
+ONE_GROUP = "trials"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the picture: its title, and whether its numbers are shares shown in percent."""
+
+    title: str
+    is_share: bool
+    range: tuple[float, float] | None  # the part worth looking at first; None: all
+
+
+@dataclass(frozen=True)
+class Point:
+    """A trial in the picture."""
+
+    trial: TrialRecord
+    x: float
+    y: float
+    group: str  # the branch it took
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class FrontView:
+    """All that is drawn."""
+
+    title: str
+    subtitle: str
+    x: Axis
+    y: Axis
+    points: list[Point]  # trials that ended as they should
+    line: list[tuple[float, float]]  # the edge of what is dominated, corners included
+    group_title: str
+
+    @property
+    def groups(self) -> list[str]:
+        """The branches in the picture, in alphabetical order."""
+        return sorted({point.group for point in self.points})
+
+    @property
+    def num_outside(self) -> int:
+        """How many points the ranges of the axes leave out."""
+        return sum(
+            not (_within(point.x, self.x.range) and _within(point.y, self.y.range))
+            for point in self.points
+        )
+
+
+def front_view(log: TrialLog, name: str) -> FrontView:
+    """Return the picture of the front of ``log``, a search called ``name``.
+
+    With several objectives the axes are the first two; with one, the number of the trial and
+    the objective.
+    """
+    names = log.objectives.names
+    front = {trial.trial_id for trial in log.front()}
+    branch = branch_path(log)
+    points = [
+        Point(
+            trial,
+            float(number) if len(names) == 1 else trial.last_metrics[names[0]],
+            trial.last_metrics[names[-1] if len(names) == 1 else names[1]],
+            _group(trial, branch),
+            trial.trial_id in front,
+        )
+        for number, trial in enumerate(log.trials.values(), start=1)
+        if trial.can_be_on_front
+    ]
+    if len(names) == 1:
+        x, y = Axis("trial", False, None), _axis(log, 0, None)
+    else:
+        x = _axis(log, 0, _range_of([(point.x, point.on_front) for point in points]))
+        y = _axis(log, 1, _range_of([(point.y, point.on_front) for point in points]))
+    return FrontView(
+        title=f"{name}: {len(log.trials)} trials, {len(front)} on the front",
+        subtitle=f"hypervolume {log.hypervolume():.4f}, {log.epochs_spent} epochs trained",
+        x=x,
+        y=y,
+        points=points,
+        line=_line(log, points),
+        group_title=branch or "",
+    )
+
+
+def branch_path(log: TrialLog) -> str | None:
+    """Return the first searched leaf whose options are branches, None if no trial shows one.
+
+    Known by the settings below it: they have its value in their path.
+    """
+    for trial in log.trials.values():
+        for path, value in trial.settings.items():
+            inside = f"{path}/{value}/"
+            if any(other.startswith(inside) for other in trial.settings):
+                return path
+    return None
+
+
+def _group(trial: TrialRecord, branch: str | None) -> str:
+    value = trial.settings.get(branch) if branch is not None else None
+    return ONE_GROUP if value is None else str(value)
+
+
+def _axis(log: TrialLog, index: int, shown: tuple[float, float] | None) -> Axis:
+    objective = list(log.objectives)[index]
+    better = "higher" if objective.maximize else "lower"
+    label = objective.name.replace("_", " ")
+    return Axis(
+        f"{label} on validation ({better} is better)",
+        objective.name.endswith("_accuracy"),
+        shown,
+    )
+
+
+def _range_of(values: list[tuple[float, bool]]) -> tuple[float, float] | None:
+    """Return the part of an axis around the front: as much again as the front is long.
+
+    Trials stopped after one epoch lie far away and would press the front into a corner.
+    """
+    front = [value for value, on_front in values if on_front]
+    if not front:
+        return None
+    everything = [value for value, _ in values]
+    spread = max(max(front) - min(front), 0.15 * (max(everything) - min(everything)))
+    low = max(min(everything), min(front) - spread)
+    high = min(max(everything), max(front) + spread)
+    margin = 0.06 * (high - low) or 0.05 * (abs(high) or 1.0)
+    return low - margin, high + margin
+
+
+def _within(value: float, shown: tuple[float, float] | None) -> bool:
+    return shown is None or shown[0] <= value <= shown[1]
+
+
+def _line(log: TrialLog, points: list[Point]) -> list[tuple[float, float]]:
+    if len(log.objectives) == 1:
+        return _best_so_far(points, next(iter(log.objectives)).maximize)
+    if len(log.objectives) > 2:
+        return []  # a front of three objectives has no edge in the plane of two
+    place = {trial.trial_id: index for index, trial in enumerate(log.front())}
+    front = sorted(
+        (point for point in points if point.on_front), key=lambda p: place[p.trial.trial_id]
+    )
+    corners = [(front[0].x, front[0].y)] if front else []
+    for before, after in pairwise(front):
+        # along the front x gets worse and y better: what both dominate ends at the worse of each
+        corners += [(after.x, before.y), (after.x, after.y)]
+    return corners
+
+
+def _best_so_far(points: list[Point], maximize: bool) -> list[tuple[float, float]]:
+    corners: list[tuple[float, float]] = []
+    better = max if maximize else min
+    for point in points:
+        best = better(corners[-1][1], point.y) if corners else point.y
+        if corners:
+            corners.append((point.x, corners[-1][1]))
+        corners.append((point.x, best))
+    return corners

@@ -1,0 +1,162 @@
+"""Records a search while it runs: search.yaml, the tables, the plot of the front, MLflow."""
+
+import logging
+
+from tunebox.pareto.objectives import Objectives
+from tunebox.records.files import write_text
+from tunebox.records.mlflow_runs import MlflowRuns
+from tunebox.records.pace import Pace
+from tunebox.records.provenance import provenance_tags
+from tunebox.records.search_folder import SearchFolder
+from tunebox.records.trial_tables import write_tables
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.space import Scalar
+from tunebox.spec.write import search_yaml
+from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord
+
+_log = logging.getLogger(__name__)
+
+_TABLE_PAUSE = 5.0  # seconds; longer once writing takes long
+_FRONT_PAUSE = 1.0
+_MLFLOW_TIMEOUT = 60.0  # seconds without progress at the end of a search
+
+
+class SearchRecorder(SearchObserver):
+    """Writes what it hears into the folder of the search and, unless None, into MLflow."""
+
+    def __init__(self, folder: SearchFolder, spec: SearchSpec, runs: MlflowRuns | None) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._runs = runs
+        self._tables_pace = Pace(_TABLE_PAUSE)
+        self._front_pace = Pace(_FRONT_PAUSE)
+        self._front_is_old = False
+        self._log: TrialLog | None = None
+        self.warnings: list[str] = []  # what went wrong without stopping the search
+
+    def search_started(self, log: TrialLog) -> None:
+        """Write search.yaml and empty tables, and open the run of the search."""
+        self._log = log
+        write_text(self._folder.search_file, search_yaml(self._spec))
+        self._tables_pace.run(self._write_tables)
+        if self._runs is not None:
+            self._runs.start_search(
+                self._folder.name,
+                search_params(self._spec, log.objectives),
+                self._tags(),
+                [self._folder.search_file],
+            )
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """Open the run of the trial."""
+        if self._runs is not None:
+            self._runs.start_trial(trial.trial_id, trial.settings, trial.start_time)
+
+    def trial_reported(self, trial: TrialRecord, report: Report) -> None:
+        """Add the metrics to the run of the trial."""
+        if self._runs is not None:
+            self._runs.log_report(trial.trial_id, report)
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        """Close the run of the trial; the front is looked at again soon."""
+        self._front_is_old = True
+        if self._runs is not None:
+            known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
+            tags = {f"tunebox.{name}": value for name, value in known.items() if value is not None}
+            self._runs.end_trial(trial.trial_id, trial.state, tags, trial.end_time)
+
+    def tick(self) -> None:
+        """Write the tables and the front again when it is time."""
+        if self._tables_pace.is_due:
+            self._tables_pace.run(self._write_tables)
+        if self._front_is_old and self._front_pace.is_due:
+            self._front_pace.run(self._send_front)
+
+    def search_ended(self, interrupted: bool) -> None:
+        """Write everything for the last time, and wait until MLflow has it."""
+        self._write_tables()
+        self._draw_front()
+        if self._runs is None:
+            return
+        self._send_front()
+        self._runs.log_table("front_table.json", self._front_columns())
+        folder = self._folder
+        self._runs.log_artifacts(
+            [folder.front_html, folder.front_png, folder.front, folder.trials, folder.history]
+        )
+        self._runs.end_search("KILLED" if interrupted else "FINISHED")
+        undelivered = self._runs.close(_MLFLOW_TIMEOUT)
+        if undelivered:
+            self._warn(
+                f"MLflow at {self._runs.public_uri} did not take {undelivered} updates "
+                f"({self._runs.first_error or 'no answer'}); the tables in {folder.root} have all"
+            )
+
+    def _write_tables(self) -> None:
+        assert self._log is not None
+        try:
+            write_tables(self._folder, self._log, self._spec.space.leaves)
+        except OSError as error:  # a full disk must not end a search whose trials still run
+            self._warn(f"{self._folder.root}: tables not written: {error.strerror or error}")
+
+    def _draw_front(self) -> None:
+        from tunebox.records.front_image import write_front_png
+        from tunebox.records.front_plot import write_front_html
+
+        assert self._log is not None
+        try:
+            write_front_html(self._log, self._folder.name, self._folder.front_html)
+            write_front_png(self._log, self._folder.name, self._folder.front_png)
+        except OSError as error:
+            self._warn(f"{self._folder.root}: front not drawn: {error.strerror or error}")
+
+    def _send_front(self) -> None:
+        self._front_is_old = False
+        if self._runs is None:
+            return
+        assert self._log is not None
+        front = self._log.front()
+        self._runs.set_front(trial.trial_id for trial in front)
+        metrics = {
+            "hypervolume": self._log.hypervolume(),
+            "front_size": float(len(front)),
+            "trials_ended": float(self._log.num_ended),
+            "epochs_spent": float(self._log.epochs_spent),
+        }
+        self._runs.log_search_metrics(self._log.num_ended, metrics)
+
+    def _front_columns(self) -> dict[str, list[Scalar]]:
+        assert self._log is not None
+        front = self._log.front()
+        columns: dict[str, list[Scalar]] = {"trial_id": [trial.trial_id for trial in front]}
+        for name in dict.fromkeys(name for trial in front for name in trial.last_metrics):
+            columns[name] = [trial.last_metrics.get(name) for trial in front]
+        columns["epochs"] = [trial.epochs for trial in front]
+        for leaf in self._spec.space.leaves:
+            columns[leaf.path] = [trial.settings.get(leaf.path) for trial in front]
+        return columns
+
+    def _tags(self) -> dict[str, str]:
+        tags = provenance_tags()
+        if self._spec.question:
+            tags["mlflow.note.content"] = self._spec.question  # the page shows it on top
+        return tags
+
+    def _warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+            _log.warning("%s", message)
+
+
+def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]:
+    """Return the settings of the search itself as flat parameters."""
+    params: dict[str, Scalar] = {
+        f"search/{name}": value for name, value in spec.search.model_dump().items()
+    }
+    for objective in objectives:
+        path = f"objectives/{objective.name}"
+        params[f"{path}/direction"] = "maximize" if objective.maximize else "minimize"
+        params[f"{path}/reference"] = objective.reference
+    params["search/file"] = spec.source.name
+    params["search/searched"] = ", ".join(leaf.path for leaf in spec.space.leaves)
+    return params

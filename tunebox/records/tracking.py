@@ -1,0 +1,132 @@
+"""Where MLflow's store is, the experiment in it, and the pages that show it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode, urlsplit
+
+from tunebox.errors import RecordsError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+EXPERIMENT = "tunebox"
+PARETO_TAG = "tunebox.pareto"
+front_filter = f'tags."{PARETO_TAG}" = "true"'
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SERVERS = ("http", "https", "databricks")
+
+
+def resolve_tracking_uri(option: str | None, out: Path) -> str:
+    """Return the URI of MLflow's store.
+
+    Args:
+        option: What the user gave; wins over the variable ``MLFLOW_TRACKING_URI``, which wins
+            over an SQLite file in ``out``.
+        out: The folder that holds all searches.
+
+    Raises:
+        RecordsError: The URI is none that MLflow can keep runs in.
+    """
+    uri = option or os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return f"sqlite:///{out.absolute() / 'mlflow.db'}"
+    if _scheme(uri) not in (*_DATABASES, *_SERVERS):
+        raise RecordsError(
+            f"MLflow cannot keep runs in {public_uri(uri)!r}; give sqlite:///FILE, another "
+            f"database or http(s)://SERVER"
+        )
+    return uri
+
+
+def public_uri(uri: str) -> str:
+    """Return ``uri`` without user, password and query, fit to be printed and kept."""
+    scheme, separator, rest = uri.partition("://")
+    rest = rest.partition("?")[0]
+    if not rest.startswith("/"):  # a path may contain an @, what stands before it is a host
+        rest = rest.rpartition("@")[2]
+    return scheme + separator + rest
+
+
+def get_or_create_experiment(client: "MlflowClient", uri: str, out: Path) -> str:
+    """Return the id of the experiment of all searches; made when it is not there.
+
+    In a database its artifacts go to ``<out>/mlartifacts``; a server has its own place.
+
+    Raises:
+        RecordsError: The experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(EXPERIMENT, _artifact_location(uri, out)))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(EXPERIMENT)  # another search was faster
+            assert experiment is not None
+    if experiment.lifecycle_stage == "deleted":
+        raise RecordsError(
+            f"the MLflow experiment {EXPERIMENT!r} in {public_uri(uri)} was deleted; bring it "
+            f"back with: mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        )
+    return str(experiment.experiment_id)
+
+
+def ui_command(uri: str, out: Path, host: str, port: int) -> list[str]:
+    """Return the command line of MLflow's server for the store at ``uri``, a database."""
+    return [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", uri),
+        *("--default-artifact-root", _artifacts(out)),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+    ]
+
+
+def ui_address(
+    host: str,
+    port: int,
+    experiment_id: str,
+    *,
+    search: str | None = None,
+    order_by: str = "clean_accuracy",
+) -> str:
+    """Return the address of MLflow's page that shows the front and nothing else.
+
+    Args:
+        host: Of the server.
+        port: Of the server.
+        experiment_id: Of the experiment of all searches.
+        search: Whose front; None: the fronts of all searches.
+        order_by: A metric, highest first.
+    """
+    shown = front_filter
+    if search is not None:
+        shown += f' and tags."tunebox.search" = "{search}"'
+    query = {
+        "workflowType": "machine_learning",
+        "searchFilter": shown,
+        # sorted by its default, the time, the page puts the trials away under their search
+        "orderByKey": f"metrics.`{order_by}`",
+        "orderByAsc": "false",
+    }
+    page = f"http://{host}:{port}/#/experiments/{experiment_id}/runs"
+    return f"{page}?{urlencode(query, quote_via=quote)}"
+
+
+def _artifact_location(uri: str, out: Path) -> str | None:
+    # Without a place given, a database's artifacts would go to ./mlruns of whoever runs first.
+    return _artifacts(out) if _scheme(uri) in _DATABASES else None
+
+
+def _artifacts(out: Path) -> str:
+    return (out.absolute() / "mlartifacts").as_uri()
+
+
+def _scheme(uri: str) -> str:
+    scheme = urlsplit(uri).scheme.partition("+")[0]  # mysql+pymysql is mysql by one driver
+    return scheme or uri  # databricks alone is a URI to MLflow

@@ -1,0 +1,147 @@
+"""The columns of the trial tables, and values on their way into them and back.
+
+The path of a searched leaf is the name of its column. A value that its column cannot hold as it
+is (a choice of several types, or with null, which would look like an inactive leaf) is kept as
+JSON text; such leaves are listed in the metadata.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from tunebox import __version__
+from tunebox.errors import RecordsError
+from tunebox.pareto.objectives import Objective, Objectives
+from tunebox.spec.space import Distribution, Leaf, Range, Scalar
+from tunebox.trials import Report
+
+_METADATA_KEY = b"tunebox"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LeafColumn:
+    """The column of one searched leaf."""
+
+    path: str
+    type: pa.DataType
+    is_json: bool
+
+    def encode(self, settings: dict[str, Scalar]) -> Scalar:
+        """Return what the column holds for a trial; None where the leaf is inactive."""
+        if self.path not in settings:
+            return None
+        value = settings[self.path]
+        return json.dumps(value) if self.is_json else value
+
+
+def leaf_column(leaf: Leaf) -> LeafColumn:
+    """Return the column of ``leaf``, typed by its distribution."""
+    column_type = _type_of(leaf.distribution)
+    return LeafColumn(leaf.path, column_type or pa.string(), is_json=column_type is None)
+
+
+def _type_of(distribution: Distribution) -> pa.DataType | None:
+    if isinstance(distribution, Range):
+        return pa.int64() if distribution.integer else pa.float64()
+    kinds = {type(option) for option in distribution.options}
+    if kinds == {int, float}:
+        return pa.float64()
+    types = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+    return types.get(next(iter(kinds))) if len(kinds) == 1 else None
+
+
+@dataclass(frozen=True)
+class TableHeader:
+    """What the metadata of every table say, so that reading one needs no search file."""
+
+    search: str
+    objectives: Objectives
+    leaves: tuple[str, ...]
+    json_leaves: tuple[str, ...]
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """Return the schema metadata of a table."""
+        content = {
+            "format": _FORMAT,
+            "version": __version__,
+            "search": self.search,
+            "objectives": [
+                {
+                    "name": objective.name,
+                    "direction": "maximize" if objective.maximize else "minimize",
+                    "reference": objective.reference,
+                }
+                for objective in self.objectives
+            ],
+            "leaves": self.leaves,
+            "json_leaves": self.json_leaves,
+        }
+        return {_METADATA_KEY: json.dumps(content).encode()}
+
+
+def read_header(schema: pa.Schema) -> TableHeader:
+    """Return the header in the metadata of ``schema``.
+
+    Raises:
+        RecordsError: The table was not written by tunebox, or by a later version of it.
+    """
+    content = json.loads((schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    if "format" not in content:
+        raise RecordsError("it is not a table of tunebox")
+    if content["format"] != _FORMAT:
+        raise RecordsError(f"it was written by tunebox {content.get('version')}; update tunebox")
+    objectives = [
+        Objective(o["name"], o["direction"] == "maximize", float(o["reference"]))
+        for o in content["objectives"]
+    ]
+    return TableHeader(
+        search=content["search"],
+        objectives=Objectives(objectives),
+        leaves=tuple(content["leaves"]),
+        json_leaves=tuple(content["json_leaves"]),
+    )
+
+
+def read_settings(row: dict[str, Any], header: TableHeader) -> dict[str, Scalar]:
+    """Return the settings of a trial from its row."""
+    active = {path: row[path] for path in header.leaves if row[path] is not None}
+    return {
+        path: json.loads(value) if path in header.json_leaves else value
+        for path, value in active.items()
+    }
+
+
+def metric_names(histories: Iterable[Sequence[Report]]) -> list[str]:
+    """Return every metric that any report has, in the order first met."""
+    names: dict[str, None] = {}
+    seen: set[tuple[str, ...]] = set()
+    for history in histories:
+        for report in history:
+            keys = tuple(report.metrics)
+            if keys not in seen:  # almost all reports have the same metrics
+                seen.add(keys)
+                names.update(dict.fromkeys(keys))
+    return list(names)
+
+
+def best_directions(names: Sequence[str], objectives: Objectives) -> dict[str, bool]:
+    """Return the metrics of which a best value makes sense, and whether that is the largest."""
+    directions = {objective.name: objective.maximize for objective in objectives}
+    for name in names:
+        if name.endswith(("_accuracy", "_loss")):
+            directions.setdefault(name, name.endswith("_accuracy"))
+    return {name: directions[name] for name in names if name in directions}
+
+
+def best_value(history: Sequence[Report], name: str, maximize: bool) -> float | None:
+    """Return the best finite value of a metric over the epochs, None if there is none."""
+    values = [report.metrics[name] for report in history if name in report.metrics]
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    return max(finite) if maximize else min(finite)

@@ -1,0 +1,113 @@
+"""Run a search: read this first. Decisions, their Ray adapters, and one call of Ray's Tuner."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import Stopper
+
+from tunebox.interrupt import interruptible
+from tunebox.pareto.objectives import Objectives
+from tunebox.search.cluster import warm_up
+from tunebox.search.decisions import Decisions
+from tunebox.search.log_callback import LogCallback
+from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled
+from tunebox.search.trainable import TrialTrainable
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.trials import SearchObserver, TrialLog, TrialState
+
+_RAY_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records are ours
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # so is Ctrl-C
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",  # wait no longer for an epoch of a stopped search
+    # Two: while one waiting trial takes over an actor that got free, the other gets a new one.
+    "TUNE_MAX_PENDING_TRIALS_PG": "2",
+    "TUNE_WARN_THRESHOLD_S": "10",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def run_search(
+    spec: SearchSpec, objectives: Objectives, root: Path, observers: Sequence[SearchObserver]
+) -> tuple[TrialLog, bool]:
+    """Run ``spec`` on the Ray cluster that this process has joined.
+
+    Args:
+        spec: What to search.
+        objectives: Those of ``spec``, in order.
+        root: The search's folder; Ray's files and the checkpoints go into ``root/ray``.
+        observers: Told of every start, report and end.
+
+    Returns:
+        Every trial, and whether the search was interrupted.
+    """
+    warm_up(spec.search)
+    log = TrialLog(objectives)
+    decisions = Decisions(spec.space, objectives, spec.search)
+    for observer in observers:
+        observer.search_started(log)
+    callback = LogCallback(log, observers, root, spec.search.max_epochs)
+    with interruptible() as interrupted:
+        stop = _Stop(interrupted, spec.search.time_budget)
+        _tuner(spec, decisions, callback, root, stop).fit()
+    for record in log.trials.values():
+        if record.state is TrialState.RUNNING:
+            record.state = TrialState.INTERRUPTED
+            record.end_time = time.time()
+            for observer in observers:
+                observer.trial_ended(record)
+    for observer in observers:
+        observer.search_ended(interrupted())
+    return log, interrupted()
+
+
+def _tuner(
+    spec: SearchSpec, decisions: Decisions, callback: LogCallback, root: Path, stop: "_Stop"
+) -> tune.Tuner:
+    search = spec.search
+    os.environ.update(_RAY_SETTINGS)
+    trainable = tune.with_resources(
+        TrialTrainable, {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
+    )
+    return tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=DecisionSearcher(decisions, spec),
+            scheduler=DecisionScheduler(decisions),
+            num_samples=search.trials,
+            reuse_actors=True,
+            trial_name_creator=_trial_id,
+            trial_dirname_creator=_trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(root),
+            stop=stop,
+            callbacks=[callback],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
+        ),
+    )
+
+
+def _trial_id(trial: Any) -> str:
+    return str(trial.config["trial_id"])
+
+
+class _Stop(NotPickled, Stopper):  # type: ignore[misc]
+    """Ends the search when asked, or when its time is up."""
+
+    def __init__(self, interrupted: Callable[[], bool], time_budget: float | None) -> None:
+        self._interrupted = interrupted
+        self._deadline = None if time_budget is None else time.monotonic() + time_budget
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        is_late = self._deadline is not None and time.monotonic() > self._deadline
+        return self._interrupted() or is_late

@@ -1,0 +1,95 @@
+"""Fronts, settings and evaluations as a person reads them on a terminal."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from tunebox.pareto.objectives import Objectives
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.space import Scalar, Values
+from tunebox.trials import TrialLog, TrialRecord
+
+
+def front_table(log: TrialLog, title: str) -> Table:
+    """Return the front of ``log``, a row a trial."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("trial")
+    for name in log.objectives.names:
+        table.add_column(name, justify="right")
+    table.add_column("epochs", justify="right")
+    table.add_column("settings", overflow="fold")
+    for trial in log.front():
+        table.add_row(*_front_row(trial, log.objectives))
+    return table
+
+
+def comparison_table(logs: Iterable[tuple[str, TrialLog]]) -> Table:
+    """Return several searches side by side: sizes, epochs, hypervolumes, best objectives."""
+    searches = list(logs)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("search")
+    for heading in ("trials", "epochs", "front", "hypervolume"):
+        table.add_column(heading, justify="right")
+    objectives = searches[0][1].objectives
+    for name in objectives.names:
+        table.add_column(f"best {name}", justify="right")
+    for name, log in searches:
+        front = log.front()
+        best = []
+        for objective in objectives:
+            reached = [trial.last_metrics[objective.name] for trial in front]
+            pick = max if objective.maximize else min
+            best.append(format_metric(objective.name, pick(reached)) if reached else "-")
+        table.add_row(
+            name,
+            str(len(log.trials)),
+            str(log.epochs_spent),
+            str(len(front)),
+            f"{log.hypervolume():.4f}",
+            *best,
+        )
+    return table
+
+
+def spaces_table(specs: Iterable[SearchSpec]) -> Table:
+    """Return search files, a row each, with what they ask."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "asks", "data", "objectives"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("leaves", justify="right")
+    for spec in specs:
+        data = spec.source.data["data"]["kind"]
+        objectives = ", ".join(spec.objectives)
+        table.add_row(spec.stem, spec.question, data, objectives, str(len(spec.space.leaves)))
+    return table
+
+
+def format_metric(name: str, value: float) -> str:
+    """Return ``value`` with the digits that matter for the metric ``name``."""
+    if name.endswith("_accuracy"):
+        return f"{100 * value:.2f} %"
+    if name.endswith("_seconds"):
+        return f"{value:.1f} s"
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def describe_settings(values: Values) -> str:
+    """Return the values of leaves in one line, each path without the branches that lead to it."""
+    branches = {f"{path}/{value}/" for path, value in values.items() if isinstance(value, str)}
+    return ", ".join(
+        f"{_without(branches, path)} {_short(value)}" for path, value in values.items()
+    )
+
+
+def _front_row(trial: TrialRecord, objectives: Objectives) -> list[str]:
+    metrics = [format_metric(name, trial.last_metrics[name]) for name in objectives.names]
+    return [trial.trial_id, *metrics, str(trial.epochs), describe_settings(trial.settings)]
+
+
+def _without(branches: set[str], path: str) -> str:
+    fitting = [branch for branch in branches if path.startswith(branch)]
+    return path.removeprefix(max(fitting, key=len)) if fitting else path
+
+
+def _short(value: Scalar) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,165 @@
+"""``tunebox train``: one fixed trial to full length, on this machine, without Ray."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tunebox.errors import SearchFileError, TuneboxError
+from tunebox.interrupt import interruptible
+from tunebox.records.flat_settings import flat_settings
+from tunebox.records.mlflow_runs import MlflowRuns
+from tunebox.records.model_card import model_card
+from tunebox.records.model_folder import check_target, write_model_folder
+from tunebox.records.provenance import provenance_tags
+from tunebox.records.search_folder import next_free_name
+from tunebox.records.tracking import resolve_tracking_uri
+from tunebox.spec.load import load_spec
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.write import trial_yaml
+from tunebox.tables import format_metric
+from tunebox.trials import non_finite_metric
+
+if TYPE_CHECKING:
+    from tunebox.training.trial_run import TrialRun
+
+_MLFLOW_TIMEOUT = 60.0  # seconds without progress, at the end
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained model and where its records are."""
+
+    folder: Path
+    metrics: dict[str, float]  # of the last epoch, on the validation part
+    tracking_uri: str
+    interrupted: bool
+    warnings: list[str]
+
+
+def train(
+    file: str,
+    *,
+    max_epochs: int | None = None,
+    seed: int | None = None,
+    to: str | Path | None = None,
+    out: str | None = None,
+    tracking_uri: str | None = None,
+    console: Console | None = None,
+) -> TrainResult:
+    """Train the fixed trial in ``file`` and write the model as a folder.
+
+    On Ctrl-C the epoch that runs is finished and the model is written as it is then.
+
+    Args:
+        file: A search file without distributions, as export writes it, or ``-``.
+        max_epochs: Instead of the file's.
+        seed: Instead of the file's ``training/seed``.
+        to: Of the model; it must not exist. None: ``<out>/<name of the file>-1``, ..
+        out: The folder of all searches.
+        tracking_uri: As in `tunebox.search`.
+        console: Where to show progress; None shows nothing.
+
+    Raises:
+        TuneboxError: Something that a person can put right.
+    """
+    spec = load_spec(file, {"max_epochs": max_epochs, "seed": seed, "out": out})
+    if spec.space.leaves:
+        paths = ", ".join(leaf.path for leaf in spec.space.leaves[:3])
+        raise SearchFileError(
+            f"{spec.source.name}: {len(spec.space.leaves)} settings are distributions ({paths}, "
+            "..); train needs a fixed trial, as tunebox export writes it"
+        )
+    folder_of_all = Path(spec.search.out)
+    uri = resolve_tracking_uri(tracking_uri, folder_of_all)
+    target = Path(to) if to else folder_of_all / next_free_name(folder_of_all, "trained")
+    check_target(target)
+    run = _prepare(spec, seed)
+    runs = MlflowRuns(uri, folder_of_all)
+    runs.start_search(
+        target.name,
+        flat_settings(spec.trial_config({}).model_dump()),
+        {"tunebox.kind": "training", **provenance_tags()},
+    )
+    with interruptible() as interrupted:
+        metrics = _run_epochs(run, runs, console, interrupted)
+    write_model_folder(target, trial_yaml=_text(spec, seed), **_model(spec, run, metrics))
+    runs.log_artifacts([target])
+    runs.end_search("KILLED" if interrupted() else "FINISHED")
+    undelivered = runs.close(_MLFLOW_TIMEOUT)
+    warnings = [f"MLflow did not take {undelivered} updates"] if undelivered else []
+    return TrainResult(target, metrics, runs.public_uri, interrupted(), warnings)
+
+
+def _prepare(spec: SearchSpec, seed: int | None) -> "TrialRun":
+    from tunebox.data.check import prepare_data
+
+    config = spec.trial_config({})
+    prepare_data(config.data)
+
+    import torch
+
+    from tunebox.training.trial_run import TrialRun
+
+    if seed is not None:
+        training = config.training.model_copy(update={"seed": seed})
+        config = config.model_copy(update={"training": training})
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TrialRun(
+        config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device
+    )
+
+
+def _run_epochs(
+    run: "TrialRun", runs: MlflowRuns, console: Console | None, interrupted: Callable[[], bool]
+) -> dict[str, float]:
+    columns = (
+        TextColumn("epoch"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    metrics: dict[str, float] = {}
+    with Progress(*columns, console=console, disable=console is None) as progress:
+        task = progress.add_task("", total=run.max_epochs)
+        while run.epoch < run.max_epochs and not interrupted():
+            metrics = run.run_epoch()
+            runs.log_search_metrics(run.epoch, metrics)
+            culprit = non_finite_metric(metrics)
+            if culprit is not None:
+                runs.end_search("FAILED")
+                runs.close(_MLFLOW_TIMEOUT)
+                raise TuneboxError(
+                    f"the training diverged: {culprit} was {metrics[culprit]} at epoch "
+                    f"{run.epoch}; try a lower optimizer/lr"
+                )
+            shown = ", ".join(
+                f"{name} {format_metric(name, metrics[name])}"
+                for name in ("clean_accuracy", "noisy_accuracy", "train_loss")
+            )
+            progress.update(task, completed=run.epoch, description=shown)
+    return metrics
+
+
+def _model(spec: SearchSpec, run: "TrialRun", metrics: dict[str, float]) -> dict[str, object]:
+    weights = run.weights()
+    name = spec.source.name
+    card = model_card(
+        spec.trial_config({}),
+        title=f"Trained from {Path(name).name}",
+        origin=f"Trained from {name}.",
+        settings={},
+        epochs=run.epoch,
+        metrics=metrics,
+        image_shape=(weights["channels"], weights["height"], weights["width"]),
+        num_classes=weights["num_classes"],
+    )
+    return {"weights": weights, "card": card}
+
+
+def _text(spec: SearchSpec, seed: int | None) -> str:
+    return trial_yaml(spec, {}, spec.question or "A fixed trial", seed)

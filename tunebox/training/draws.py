@@ -1,0 +1,33 @@
+"""The random numbers of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class EpochDraws:
+    """The generators of one epoch, seeded from the run's seed and the epoch's number.
+
+    Nothing of them needs to be saved: a run that resumes at an epoch draws what the uninterrupted
+    run would have drawn. The noisy view has a generator of its own, so that the clean view is the
+    same whatever noise a trial trains with.
+
+    Attributes:
+        clean: For the order of the images and the augmentation of the clean view.
+        noisy: For the noise, and the augmentation of a noisy view that has its own.
+    """
+
+    clean: torch.Generator
+    noisy: torch.Generator
+
+    @classmethod
+    def of_epoch(cls, seed: int, epoch: int, device: torch.device) -> EpochDraws:
+        """Return the generators of ``epoch`` on ``device``."""
+        # SeedSequence keeps neighbouring seeds and epochs from giving related numbers.
+        seeds = np.random.SeedSequence([seed, epoch]).generate_state(2)
+        clean, noisy = (torch.Generator(device).manual_seed(int(number)) for number in seeds)
+        return cls(clean, noisy)

@@ -1,0 +1,65 @@
+"""One epoch of training, for every method."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+
+from tunebox.data.batches import batches
+from tunebox.data.image_set import ImageSet
+from tunebox.losses.base import WeightedLosses
+from tunebox.models.base import Classifier
+from tunebox.training.draws import EpochDraws
+from tunebox.training.views import ViewMaker
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Everything that a training step touches, on one device."""
+
+    model: Classifier
+    losses: WeightedLosses
+    views: ViewMaker
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    batch_size: int
+
+
+def train_epoch(trainer: Trainer, train: ImageSet, draws: EpochDraws) -> dict[str, float]:
+    """Train on every batch of ``train`` once.
+
+    Methods differ in their terms, their views and their noise, not in this loop. On a GPU nothing
+    in the loop waits for the device: the sums are read once, at the end.
+
+    Returns:
+        The metrics ``train_loss``, ``train_<term>``, ``learning_rate`` and
+        ``images_per_second``. A loss that became NaN or infinite is returned as it is.
+    """
+    start = time.perf_counter()
+    trainer.model.train()
+    trainer.losses.train()
+    sums = torch.zeros(1 + len(trainer.losses.names), device=train.images.device)
+    num_images = num_batches = 0
+    learning_rate = math.nan
+    for images, labels in batches(train, trainer.batch_size, draws.clean):
+        views = trainer.views.make(images, labels, draws)
+        loss, terms = trainer.losses(views)
+        trainer.optimizer.zero_grad()
+        loss.backward()
+        trainer.optimizer.step()
+        learning_rate = float(trainer.optimizer.param_groups[0]["lr"])
+        trainer.schedule.step()
+        sums += torch.stack([loss.detach(), *terms.values()])
+        num_images += len(labels)
+        num_batches += 1
+    means = (sums / num_batches).tolist()  # waits for the device
+    names = ["train_loss", *(f"train_{name}" for name in trainer.losses.names)]
+    return {
+        **dict(zip(names, means, strict=True)),
+        "learning_rate": learning_rate,
+        "images_per_second": num_images / (time.perf_counter() - start),
+    }

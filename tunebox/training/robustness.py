@@ -1,0 +1,141 @@
+"""How a finished model stands many kinds of perturbation: a table over the test part.
+
+[Nguyen2025] H.-V. Nguyen et al. Training More Robust Classification Model via Discriminative Loss
+    and Gaussian Noise Injection. arXiv 2405.18499. The kinds of perturbation come from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from tunebox.data.image_set import ImageSet
+from tunebox.models.base import Classifier
+from tunebox.noise.build import build_noise
+from tunebox.noise.settings import (
+    DownUpSettings,
+    GaussianSettings,
+    NoiseSettings,
+    PatchMaskSettings,
+    SequenceSettings,
+    UniformSettings,
+)
+from tunebox.training.curvature import curvature
+from tunebox.training.evaluate import accuracy_and_loss, clean_batches, noisy_batches
+
+_BATCH_SIZE = 512
+_NUM_PATCHES = 4
+_GAUSSIAN_STDS = (0.02, 0.06, 0.12, 0.25, 0.5)
+_UNIFORM_EPSILONS = (0.02, 0.06, 0.12, 0.25, 0.5)
+_PATCH_SHARES = (1 / 8, 3 / 16, 1 / 4)  # of the shorter side: 4, 6 and 8 pixels of 32
+_SCALES = (0.75, 0.5, 1 / 3)
+_COMBINED_STD = 40 / 255
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """One line of the table.
+
+    Attributes:
+        perturbation: ``clean``, ``gaussian``, ``uniform``, ``patch_mask``, ``down_up`` or
+            ``gaussian_then_patch_mask``.
+        strength_name: What ``strength`` is, as in the settings of the noise.
+        strength: 0 for ``clean``.
+        accuracy: Share of correct predictions, 0 to 1.
+        loss: Mean cross-entropy in nats.
+    """
+
+    perturbation: str
+    strength_name: str
+    strength: float
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class CurvatureSummary:
+    """The distribution of the curvature over images, in normalised-input units."""
+
+    num_images: int
+    mean: float
+    median: float
+    quantile_05: float
+    quantile_95: float
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """What is known about a finished model."""
+
+    rows: list[RobustnessRow]
+    curvature: CurvatureSummary
+
+
+def evaluate_robustness(
+    model: Classifier,
+    test: ImageSet,
+    *,
+    seed: int,
+    device: torch.device | str,
+    curvature_images: int = 512,
+) -> RobustnessReport:
+    """Return accuracy and loss under every perturbation, and the curvature.
+
+    Args:
+        model: Moved to ``device``.
+        test: All of it is perturbed, with one draw for each row.
+        seed: Of every row's noise and of the curvature's directions.
+        device: Where the work is done.
+        curvature_images: How many images, taken evenly from ``test``, the curvature is measured
+            at; it costs 21 gradients for each.
+    """
+    model.to(device)
+    test = test.to(device)
+    clean = accuracy_and_loss(model, clean_batches(test, _BATCH_SIZE))
+    rows = [RobustnessRow("clean", "none", 0.0, *clean)]
+    for name, strength_name, strength, noise in _perturbations(test):
+        noisy = noisy_batches(
+            test, build_noise(noise), seed=seed, num_draws=1, batch_size=_BATCH_SIZE
+        )
+        rows.append(RobustnessRow(name, strength_name, strength, *accuracy_and_loss(model, noisy)))
+    return RobustnessReport(rows, summarize_curvature(model, test, curvature_images, seed))
+
+
+def summarize_curvature(
+    model: Classifier, images: ImageSet, num_images: int, seed: int
+) -> CurvatureSummary:
+    """Return the curvature's distribution over ``num_images`` taken evenly from ``images``."""
+    num_images = min(num_images, len(images))
+    chosen = torch.arange(num_images, device=images.labels.device) * len(images) // num_images
+    values = curvature(model, images.select(chosen), seed=seed).double()
+    low, median, high = torch.quantile(values, values.new_tensor([0.05, 0.5, 0.95])).tolist()
+    return CurvatureSummary(num_images, values.mean().item(), median, low, high)
+
+
+def _perturbations(test: ImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
+    """Return name, name of the strength, strength and settings of each row."""
+    _, height, width = test.image_shape
+    sizes = sorted({max(1, round(share * min(height, width))) for share in _PATCH_SHARES})
+    table: list[tuple[str, str, float, NoiseSettings]] = []
+    for std in _GAUSSIAN_STDS:
+        table.append(("gaussian", "std", std, GaussianSettings(kind="gaussian", std=std)))
+    for epsilon in _UNIFORM_EPSILONS:
+        uniform = UniformSettings(kind="uniform", epsilon=epsilon)
+        table.append(("uniform", "epsilon", epsilon, uniform))
+    for size in sizes:
+        table.append(("patch_mask", "size", size, _patches(size)))
+    for scale in _SCALES:
+        table.append(("down_up", "scale", scale, DownUpSettings(kind="down_up", scale=scale)))
+    for size in sizes:
+        steps: list[NoiseSettings] = [
+            GaussianSettings(kind="gaussian", std=_COMBINED_STD),
+            _patches(size),
+        ]
+        combined = SequenceSettings(kind="sequence", steps=steps)
+        table.append(("gaussian_then_patch_mask", "size", size, combined))
+    return table
+
+
+def _patches(size: int) -> PatchMaskSettings:
+    return PatchMaskSettings(kind="patch_mask", size=size, count=_NUM_PATCHES)

@@ -1,0 +1,150 @@
+"""A trial that can be trained epoch by epoch, saved and taken up again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from tunebox.data.batches import num_batches
+from tunebox.data.parts import TrainingParts, load_training_parts
+from tunebox.losses.build import build_losses
+from tunebox.models.base import Classifier
+from tunebox.models.build import build_classifier
+from tunebox.spec.trial_config import TrialConfig
+from tunebox.training.draws import EpochDraws
+from tunebox.training.evaluate import Evaluator
+from tunebox.training.loop import Trainer, train_epoch
+from tunebox.training.optimizers import build_optimizer
+from tunebox.training.schedules import build_schedule
+from tunebox.training.views import ViewMaker
+
+
+class TrialRun:
+    """One training run.
+
+    The same settings, seed and device give the same metrics, times apart, and so does a run that
+    was saved and loaded into a new one; on the CPU to the last bit.
+
+    Args:
+        config: Of the trial.
+        seed: Of the weights and of everything drawn; ``training/seed`` in the settings wins.
+        max_epochs: How many epochs the schedule of the learning rate spans.
+        device: Where the images and the model live.
+        parts: The data, if they are loaded already; they must be those of ``config.data``.
+
+    Attributes:
+        epoch: How many epochs are done.
+        model: The classifier, on the device.
+
+    Raises:
+        DataError: The data are not there.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        *,
+        seed: int,
+        max_epochs: int,
+        device: torch.device | str,
+        parts: TrainingParts | None = None,
+    ) -> None:
+        if max_epochs < 1:
+            raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
+        self.epoch = 0
+        self.max_epochs = max_epochs
+        self._device = torch.device(device)
+        self._seed = seed if config.training.seed is None else config.training.seed
+        self._train_seconds = 0.0
+        parts = load_training_parts(config.data) if parts is None else parts
+        self._train = parts.train.to(self._device)
+        self._evaluate = Evaluator(parts.validation.to(self._device), config.evaluation)
+        self._trainer = self._build_trainer(config)
+
+    @property
+    def model(self) -> Classifier:
+        """The classifier as it is now, on the device."""
+        return self._trainer.model
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train for one epoch and measure on the validation part.
+
+        Returns:
+            The metrics of ``TRIAL_METRICS`` and ``train_<term>`` for each active loss term. A
+            loss that is not finite is returned as it is: what follows is the caller's decision.
+
+        Raises:
+            ValueError: ``max_epochs`` are done.
+        """
+        if self.epoch >= self.max_epochs:
+            raise ValueError(f"the run has had its max_epochs={self.max_epochs} epochs")
+        start = time.perf_counter()
+        draws = EpochDraws.of_epoch(self._seed, self.epoch, self._device)
+        trained = train_epoch(self._trainer, self._train, draws)
+        measured = self._evaluate(self.model)
+        self.epoch += 1
+        self._train_seconds += time.perf_counter() - start
+        num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return {
+            **measured,
+            **trained,
+            "train_seconds": self._train_seconds,
+            "parameters": float(num_parameters),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that :meth:`load_state_dict` needs, as plain data and tensors.
+
+        ``torch.load`` reads it with ``weights_only=True``. The tensors are those of the run:
+        save or copy them before the next epoch.
+        """
+        trainer = self._trainer
+        return {
+            "epoch": self.epoch,
+            "train_seconds": self._train_seconds,
+            "model": trainer.model.state_dict(),
+            "losses": trainer.losses.state_dict(),
+            "optimizer": trainer.optimizer.state_dict(),
+            "schedule": trainer.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the run that gave ``state`` was; both have the same settings and seed."""
+        trainer = self._trainer
+        trainer.model.load_state_dict(state["model"])
+        trainer.losses.load_state_dict(state["losses"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+        self._train_seconds = state["train_seconds"]
+
+    def _build_trainer(self, config: TrialConfig) -> Trainer:
+        channels, height, width = self._train.image_shape
+        mean, std = self._train.channel_mean_std()
+        model = build_classifier(
+            config.model,
+            channels=channels,
+            height=height,
+            width=width,
+            num_classes=self._train.num_classes,
+            mean=mean,
+            std=std,
+            seed=self._seed,
+        ).to(self._device)
+        if config.training.channels_last and model.has_convolutions:
+            model.to(memory_format=torch.channels_last)
+        losses = build_losses(
+            config.losses,
+            num_classes=self._train.num_classes,
+            feature_dim=config.model.feature_dim,
+        ).to(self._device)
+        views = ViewMaker(
+            config, model, clean=losses.needs_clean_view, noisy=losses.needs_noisy_view
+        )
+        optimizer = build_optimizer(config.optimizer, model.parameters())
+        batch_size = config.training.batch_size
+        total_steps = self.max_epochs * num_batches(len(self._train), batch_size)
+        schedule = build_schedule(config.schedule, optimizer, total_steps)
+        return Trainer(model, losses, views, optimizer, schedule, batch_size)
