@@ -1,7 +1,5 @@
 """What the verbs do, for Python: search, train, evaluate, export and read the front."""
 
-import subprocess
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tunebox.errors import RecordsError, SearchFileError
+from tunebox.evaluate import evaluate
 from tunebox.records.search_folder import (
     SearchFolder,
     create_folder,
@@ -19,13 +18,12 @@ from tunebox.records.tracking import (
     front_filter,
     public_uri,
     resolve_tracking_uri,
-    ui_address,
-    ui_command,
 )
 from tunebox.records.trial_tables import read_front as _read_front
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import SearchSettings, SearchSpec
+from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.train import train
 from tunebox.trials import TrialLog
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from tunebox.models.base import Classifier
 
-_DEFAULT_OUT: str = SearchSettings().out
+__all__ = ["evaluate", "export", "load_model", "read_front", "search", "train"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def find_search(name: str, out: str | None = None) -> SearchFolder:
     Raises:
         RecordsError: There is no such search in ``out``.
     """
-    return open_folder(Path(out or _DEFAULT_OUT), name)
+    return open_folder(Path(out or DEFAULT_OUT), name)
 
 
 def read_search(folder: SearchFolder) -> TrialLog:
@@ -172,27 +170,3 @@ def load_model(folder: str | Path) -> "Classifier":
 def _fixed_config(spec: SearchSpec) -> Any:
     """Return a trial of ``spec``; those parts that cannot be searched are the same in all."""
     return spec.trial_config(spec.space.draw(lambda leaf: leaf.distribution.ends[0]))
-
-
-def ui(
-    *,
-    host: str = "127.0.0.1",
-    port: int = 5000,
-    out: str | None = None,
-    tracking_uri: str | None = None,
-) -> int:
-    """Serve MLflow's pages until interrupted; return the server's exit code.
-
-    Where MLflow already is a server, print its address instead.
-
-    Raises:
-        RecordsError: There is no store yet.
-    """
-    folder = Path(out or _DEFAULT_OUT)
-    uri = resolve_tracking_uri(tracking_uri, folder)
-    if uri.startswith("http"):
-        print(f"MLflow is a server already: {public_uri(uri)}\nfilter: {front_filter}")
-        return 0
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        raise RecordsError(f"no searches in {folder} yet; run tunebox search, or give --out")
-    return 0

@@ -189,7 +189,8 @@ def train(
     )
     console.print(f"model   {result.folder}", soft_wrap=True, highlight=False)
     console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True, highlight=False)
-    console.print(f"next    tunebox evaluate {result.folder}", soft_wrap=True, highlight=False)
+    for line in (f"next    tunebox evaluate {result.folder}", *result.warnings):
+        console.print(line, soft_wrap=True, highlight=False)
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -210,9 +211,10 @@ def evaluate(
 
     console = Console()
     result = api.evaluate(folder, seed=seed, out=out, tracking_uri=tracking_uri)
-    console.print(evaluation_table(result.rows, f"{folder} on the test part"))
+    console.print(evaluation_table(result.report, f"{folder} on the test part"))
     for path in result.files:
         console.print(f"  {path}", soft_wrap=True, highlight=False)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -226,9 +228,9 @@ def ui(
 
     Example: tunebox ui --port 5001
     """
-    from tunebox import api
+    from tunebox.ui import serve
 
-    raise typer.Exit(api.ui(host=host, port=port, out=out, tracking_uri=tracking_uri))
+    raise typer.Exit(serve(host, port, out, tracking_uri))
 
 
 @spaces_app.callback(invoke_without_command=True)

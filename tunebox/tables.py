@@ -1,6 +1,7 @@
 """Fronts, settings and evaluations as a person reads them on a terminal."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -8,6 +9,9 @@ from tunebox.pareto.objectives import Objectives
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Scalar, Values
 from tunebox.trials import TrialLog, TrialRecord
+
+if TYPE_CHECKING:
+    from tunebox.training.robustness import RobustnessReport
 
 
 def front_table(log: TrialLog, title: str) -> Table:
@@ -61,6 +65,25 @@ def spaces_table(specs: Iterable[SearchSpec]) -> Table:
         data = spec.source.data["data"]["kind"]
         objectives = ", ".join(spec.objectives)
         table.add_row(spec.stem, spec.question, data, objectives, str(len(spec.space.leaves)))
+    return table
+
+
+def evaluation_table(report: "RobustnessReport", title: str) -> Table:
+    """Return accuracy and loss under each perturbation, and the curvature."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("perturbation")
+    for heading in ("strength", "accuracy", "loss"):
+        table.add_column(heading, justify="right")
+    for row in report.rows:
+        strength = f"{row.strength_name} {row.strength:.3g}" if row.strength else "-"
+        accuracy = format_metric("test_accuracy", row.accuracy)
+        table.add_row(row.perturbation, strength, accuracy, f"{row.loss:.4f}")
+    curvature = report.curvature
+    table.caption = (
+        f"curvature at {curvature.num_images} images: mean {curvature.mean:.4g}, median "
+        f"{curvature.median:.4g}, 5 % {curvature.quantile_05:.4g}, 95 % {curvature.quantile_95:.4g}"
+    )
+    table.caption_justify = "left"
     return table
 
 

@@ -1,7 +1,7 @@
 """``tunebox train``: one fixed trial to full length, on this machine, without Ray."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from tunebox.records.model_folder import check_target, write_model_folder
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.search_folder import next_free_name
 from tunebox.records.tracking import resolve_tracking_uri
-from tunebox.spec.load import load_spec
+from tunebox.spec.load import find_source, spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
 from tunebox.tables import format_metric
@@ -66,7 +66,11 @@ def train(
     Raises:
         TuneboxError: Something that a person can put right.
     """
-    spec = load_spec(file, {"max_epochs": max_epochs, "seed": seed, "out": out})
+    source = find_source(file)
+    if seed is not None:
+        training = {**source.data.get("training", {}), "seed": seed}
+        source = replace(source, data={**source.data, "training": training})
+    spec = spec_from_source(source, {"max_epochs": max_epochs, "out": out})
     if spec.space.leaves:
         paths = ", ".join(leaf.path for leaf in spec.space.leaves[:3])
         raise SearchFileError(
@@ -77,7 +81,7 @@ def train(
     uri = resolve_tracking_uri(tracking_uri, folder_of_all)
     target = Path(to) if to else folder_of_all / next_free_name(folder_of_all, "trained")
     check_target(target)
-    run = _prepare(spec, seed)
+    run = _prepare(spec)
     runs = MlflowRuns(uri, folder_of_all)
     runs.start_search(
         target.name,
@@ -86,7 +90,7 @@ def train(
     )
     with interruptible() as interrupted:
         metrics = _run_epochs(run, runs, console, interrupted)
-    write_model_folder(target, trial_yaml=_text(spec, seed), **_model(spec, run, metrics))
+    _write_model(target, spec, run, metrics)
     runs.log_artifacts([target])
     runs.end_search("KILLED" if interrupted() else "FINISHED")
     undelivered = runs.close(_MLFLOW_TIMEOUT)
@@ -94,7 +98,7 @@ def train(
     return TrainResult(target, metrics, runs.public_uri, interrupted(), warnings)
 
 
-def _prepare(spec: SearchSpec, seed: int | None) -> "TrialRun":
+def _prepare(spec: SearchSpec) -> "TrialRun":
     from tunebox.data.check import prepare_data
 
     config = spec.trial_config({})
@@ -104,9 +108,6 @@ def _prepare(spec: SearchSpec, seed: int | None) -> "TrialRun":
 
     from tunebox.training.trial_run import TrialRun
 
-    if seed is not None:
-        training = config.training.model_copy(update={"seed": seed})
-        config = config.model_copy(update={"training": training})
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TrialRun(
         config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device
@@ -145,12 +146,14 @@ def _run_epochs(
     return metrics
 
 
-def _model(spec: SearchSpec, run: "TrialRun", metrics: dict[str, float]) -> dict[str, object]:
+def _write_model(
+    target: Path, spec: SearchSpec, run: "TrialRun", metrics: dict[str, float]
+) -> None:
     weights = run.weights()
     name = spec.source.name
     card = model_card(
         spec.trial_config({}),
-        title=f"Trained from {Path(name).name}",
+        title=spec.question or f"Trained from {Path(name).name}",
         origin=f"Trained from {name}.",
         settings={},
         epochs=run.epoch,
@@ -158,8 +161,5 @@ def _model(spec: SearchSpec, run: "TrialRun", metrics: dict[str, float]) -> dict
         image_shape=(weights["channels"], weights["height"], weights["width"]),
         num_classes=weights["num_classes"],
     )
-    return {"weights": weights, "card": card}
-
-
-def _text(spec: SearchSpec, seed: int | None) -> str:
-    return trial_yaml(spec, {}, spec.question or "A fixed trial", seed)
+    text = trial_yaml(spec, {}, spec.question)
+    write_model_folder(target, trial_yaml=text, weights=weights, card=card)

@@ -12,7 +12,7 @@ from tests.records.make_log import OBJECTIVES, make_log, make_report, make_spec,
 from tunebox.errors import RecordsError
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.records.trial_tables import read_front, read_log, write_tables
-from tunebox.spec.space import Choice, Leaf
+from tunebox.spec.space import Choice, Leaf, Values
 from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 LEAVES = make_spec().space.leaves
@@ -54,17 +54,16 @@ def test_a_null_that_was_chosen_is_not_an_inactive_leaf(folder: SearchFolder) ->
         Leaf("mixed", Choice((1, "a", True)), ()),
     ]
     log = TrialLog(OBJECTIVES)
-    for trial_id, settings in {
+    settings: dict[str, Values] = {
         "b": {"training/seed": None, "mixed": "a"},
         "a": {"mixed": 1},
         "c": {"training/seed": 7, "mixed": True},
-    }.items():
-        log.trials[trial_id] = TrialRecord(trial_id, dict(settings), 0.0)
+    }
+    for trial_id, values in settings.items():
+        log.trials[trial_id] = TrialRecord(trial_id, values, 0.0)
     write_tables(folder, log, leaves)
     back = {trial_id: trial.settings for trial_id, trial in read_log(folder).trials.items()}
-    assert back["b"] == {"training/seed": None, "mixed": "a"}
-    assert back["a"] == {"mixed": 1}
-    assert back["c"] == {"training/seed": 7, "mixed": True}
+    assert back == settings
     assert back["c"]["mixed"] is True
 
 

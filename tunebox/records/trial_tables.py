@@ -1,9 +1,9 @@
 """The tables of a search: trials, their history, and the front. Complete without MLflow."""
 
+import itertools
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,8 +148,9 @@ def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
 def _log_from(table: pa.Table) -> TrialLog:
     header = read_header(table.schema)
     log = TrialLog(header.objectives)
-    for row in table.to_pylist():
-        start_time = _seconds(row["start_time"])
+    starts, ends = _seconds(table["start_time"]), _seconds(table["end_time"])
+    rows = table.drop_columns(["start_time", "end_time"]).to_pylist()
+    for row, start_time, end_time in zip(rows, starts, ends, strict=True):
         assert start_time is not None
         log.trials[row["trial_id"]] = TrialRecord(
             trial_id=row["trial_id"],
@@ -159,25 +160,26 @@ def _log_from(table: pa.Table) -> TrialLog:
             reason=row["reason"],
             node=row["node"],
             checkpoint=row["checkpoint"],
-            end_time=_seconds(row["end_time"]),
+            end_time=end_time,
         )
     return log
 
 
 def _add_history(log: TrialLog, table: pa.Table) -> None:
-    metrics = [name for name in table.column_names if name not in _REPORT_COLUMNS]
-    columns: dict[str, list[Any]] = {name: table[name].to_pylist() for name in table.column_names}
-    for row, trial_id in enumerate(columns["trial_id"]):
+    ids, epochs = table["trial_id"].to_pylist(), table["epoch"].to_pylist()
+    names = [name for name in table.column_names if name not in _REPORT_COLUMNS]
+    columns = [table[name].to_pylist() for name in names]
+    values = zip(*columns, strict=True) if columns else itertools.repeat((), len(ids))
+    for trial_id, epoch, time, row in zip(
+        ids, epochs, _seconds(table["time"]), values, strict=True
+    ):
         if trial_id not in log.trials:
             continue  # the search was killed between writing the history and the trials
-        values = {name: columns[name][row] for name in metrics}
-        time = _seconds(columns["time"][row])
         assert time is not None
-        present = {name: value for name, value in values.items() if value is not None}
-        log.trials[trial_id].history.append(Report(columns["epoch"][row], present, time))
+        metrics = {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        log.trials[trial_id].history.append(Report(epoch, metrics, time))
 
 
-def _seconds(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return (moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds()
+def _seconds(moments: pa.ChunkedArray) -> list[float | None]:
+    microseconds = moments.cast(pa.int64()).to_pylist()  # a datetime for each would be slow
+    return [None if value is None else value / 1e6 for value in microseconds]

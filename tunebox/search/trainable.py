@@ -53,7 +53,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the trial is, so that it can go on as if nothing had happened."""
         self._checkpoint_time = time.monotonic()
-        state = {"format": 1, **self._shape, "state": self._trial.state_dict()}
+        # the weights' tensors are in the state too: torch writes each of them once
+        state = {"format": 1, **self._trial.weights(), "state": self._trial.state_dict()}
         torch.save(state, Path(checkpoint_dir) / STATE_FILE)
 
     def load_checkpoint(self, checkpoint: str) -> None:
@@ -68,20 +69,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self._device = torch.device("cuda" if self._has_gpu() else "cpu")
         self._max_epochs = int(config["max_epochs"])
         self._checkpoint_time = time.monotonic()
-        parts = _training_parts(trial_config.data)
-        channels, height, width = parts.train.image_shape
-        self._shape = {
-            "channels": channels,
-            "height": height,
-            "width": width,
-            "num_classes": parts.train.num_classes,
-        }
         self._trial = TrialRun(
             trial_config,
             seed=int(config["seed"]),
             max_epochs=self._max_epochs,
             device=self._device,
-            parts=parts,
+            parts=_training_parts(trial_config.data),
         )
 
     def _has_gpu(self) -> bool:

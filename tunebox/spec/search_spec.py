@@ -15,6 +15,9 @@ from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
 
 
+DEFAULT_OUT = "results"
+
+
 class ObjectiveSettings(Settings):
     """A scalar that every trial reports, which way is better, and the worst value that counts."""
 
@@ -35,7 +38,7 @@ class SearchSettings(Settings):
     gpus_per_trial: float = Field(0, ge=0)
     max_concurrent: int | None = Field(None, ge=1)  # null: as many as the cluster holds
     name: str | None = None  # null: the file's name and a number
-    out: str = "results"
+    out: str = DEFAULT_OUT
     address: str | None = None  # of a Ray cluster; null: join a running one, else start one here
 
     @field_validator("name")

@@ -94,6 +94,20 @@ class TrialRun:
             "parameters": float(num_parameters),
         }
 
+    def weights(self) -> dict[str, Any]:
+        """Return the model's ``state_dict`` as ``model``, and what images and classes it is for.
+
+        The keys ``channels``, ``height``, ``width`` and ``num_classes`` are whole numbers.
+        """
+        channels, height, width = self._train.image_shape
+        return {
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "num_classes": self._train.num_classes,
+            "model": self.model.state_dict(),
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that :meth:`load_state_dict` needs, as plain data and tensors.
 

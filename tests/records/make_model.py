@@ -1,0 +1,36 @@
+"""Small trained-looking models for the tests of what is exported."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.records.make_log import make_spec
+from tunebox.models.base import Classifier
+from tunebox.models.build import build_classifier
+from tunebox.records.search_folder import SearchFolder
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.space import Values
+from tunebox.trials import TrialRecord
+
+SHAPE = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+
+
+def make_classifier(spec: SearchSpec, values: Values, seed: int) -> Classifier:
+    """A classifier with normalisation that is not the identity."""
+    settings = spec.trial_config(values).model
+    return build_classifier(settings, **SHAPE, mean=[0.3], std=[0.4], seed=seed).eval()
+
+
+def weights_of(model: Classifier) -> dict[str, Any]:
+    return {**SHAPE, "model": model.state_dict()}
+
+
+def write_checkpoint(folder: SearchFolder, trial: TrialRecord, seed: int = 0) -> Classifier:
+    """Write what a trial leaves behind, and return the classifier that is in it."""
+    assert trial.checkpoint is not None
+    model = make_classifier(make_spec(), trial.settings, seed)
+    path = Path(folder.root / trial.checkpoint / "state.pt")
+    path.parent.mkdir(parents=True)
+    torch.save({"format": 1, **SHAPE, "state": {"model": model.state_dict(), "epoch": 3}}, path)
+    return model

@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.records.make_log import CLEAN, LOSS, OBJECTIVES, make_log, make_spec, make_trial
+from tests.records.make_model import write_checkpoint
+from tunebox.errors import RecordsError
+from tunebox.pareto.objectives import Objectives
+from tunebox.records.export import export_trials, pick_trials
+from tunebox.records.files import write_text
+from tunebox.records.model_folder import load_model
+from tunebox.records.search_folder import SearchFolder, create_folder
+from tunebox.spec.load import load_spec
+from tunebox.spec.write import search_yaml
+from tunebox.trials import TrialLog
+
+POINTS = {"d": (0.5, 0.5), "c": (0.6, 0.9), "a": (0.9, 0.3), "b": (0.85, 0.8), "e": (0.1, 0.1)}
+
+
+@pytest.fixture
+def log() -> TrialLog:
+    log = TrialLog(OBJECTIVES)
+    for number, (trial_id, (clean, noisy)) in enumerate(POINTS.items()):
+        log.trials[trial_id] = make_trial(trial_id, clean, noisy)
+        metrics = log.trials[trial_id].history[-1].metrics
+        metrics |= {"train_loss": 1.0 + number, "train_seconds": 9.0 - number, "speed": number}
+    return log
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SearchFolder:
+    folder = create_folder(tmp_path / "out", "made-1")
+    write_text(folder.search_file, search_yaml(make_spec()))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pick", "expected"),
+    [
+        ("all", ["a", "b", "c"]),
+        ("knee", ["b"]),
+        ("best:clean_accuracy", ["a"]),
+        ("best:noisy_accuracy", ["c"]),
+        ("best:train_loss", ["c"]),
+        ("best:train_seconds", ["b"]),
+        ("best:speed", ["b"]),
+        ("e", ["e"]),
+    ],
+)
+def test_what_a_pick_means(log: TrialLog, pick: str, expected: list[str]) -> None:
+    assert [trial.trial_id for trial in pick_trials(log, pick)] == expected
+
+
+def test_an_objective_says_which_way_is_best(log: TrialLog) -> None:
+    log.objectives = Objectives([CLEAN, LOSS])
+    assert [t.trial_id for t in pick_trials(log, "best:train_loss")] == ["d"]
+
+
+@pytest.mark.parametrize("pick", ["best", "best:nothing", "kneee", "", "zz"])
+def test_an_unknown_pick_says_what_can_be_picked(log: TrialLog, pick: str) -> None:
+    with pytest.raises(RecordsError, match=r"all, knee, best:clean_accuracy, .* front: a, b"):
+        pick_trials(log, pick)
+
+
+@pytest.mark.parametrize("pick", ["all", "knee", "best:clean_accuracy"])
+def test_an_empty_front_is_told(pick: str) -> None:
+    with pytest.raises(RecordsError, match="front is empty"):
+        pick_trials(TrialLog(OBJECTIVES), pick)
+
+
+def test_exported_trials_are_models_and_trials(folder: SearchFolder, tmp_path: Path) -> None:
+    log = make_log(30)
+    picks = log.front()
+    assert len(picks) > 1
+    models = {
+        trial.trial_id: write_checkpoint(folder, trial, seed) for seed, trial in enumerate(picks)
+    }
+    to = tmp_path / "exported"
+    written = export_trials(folder, picks, to)
+    assert written == [to / trial.trial_id for trial in picks]
+    assert sorted(to.iterdir()) == sorted(written)
+    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
+    for trial, target in zip(picks, written, strict=True):
+        assert torch.equal(load_model(target)(images), models[trial.trial_id](images))
+        spec = load_spec(str(target / "trial.yaml"))
+        assert spec.space.leaves == ()
+        expected = make_spec().trial_config(trial.settings)
+        assert spec.trial_config({}).losses == expected.losses
+        assert spec.trial_config({}).optimizer == expected.optimizer
+
+
+def test_the_card_says_what_the_numbers_are(folder: SearchFolder, tmp_path: Path) -> None:
+    trial = make_log(30).front()[0]
+    write_checkpoint(folder, trial)
+    [target] = export_trials(folder, [trial], tmp_path / "exported")
+    card = (target / "card.md").read_text(encoding="utf-8")
+    assert card.startswith(f"# Trial {trial.trial_id} of the search made-1\n")
+    assert "**validation** part" in card
+    assert "optimistic" in card
+    assert f"{trial.last_metrics['clean_accuracy']:.6g}" in card
+    assert "(N, 1, 8, 8)" in card
+    assert all(path in card for path in trial.settings)
+    assert "| validation_fraction | 0.2 |" in card
+
+
+def test_nothing_is_written_when_one_of_several_cannot_be(
+    folder: SearchFolder, tmp_path: Path
+) -> None:
+    picks = make_log(30).front()
+    to = tmp_path / "exported"
+    for trial in picks[:-1]:
+        write_checkpoint(folder, trial)
+    with pytest.raises(RecordsError, match=f"checkpoint of trial {picks[-1].trial_id} is gone"):
+        export_trials(folder, picks, to)
+    write_checkpoint(folder, picks[-1])
+    (to / picks[-1].trial_id).mkdir(parents=True)
+    with pytest.raises(RecordsError, match=f"{picks[-1].trial_id} exists already"):
+        export_trials(folder, picks, to)
+    assert [path.name for path in to.iterdir()] == [picks[-1].trial_id]
+
+
+def test_a_trial_without_a_checkpoint_is_told(folder: SearchFolder, tmp_path: Path) -> None:
+    with pytest.raises(RecordsError, match="trial a of made-1 has no checkpoint: it is finished"):
+        export_trials(folder, [make_trial("a", 0.5, 0.5)], tmp_path / "exported")
+
+
+def test_a_file_that_is_no_checkpoint_is_told(folder: SearchFolder, tmp_path: Path) -> None:
+    trial = make_log(30).front()[0]
+    write_checkpoint(folder, trial)
+    assert trial.checkpoint is not None
+    torch.save({"format": 1}, folder.root / trial.checkpoint / "state.pt")
+    with pytest.raises(RecordsError, match="not a checkpoint of tunebox"):
+        export_trials(folder, [trial], tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
