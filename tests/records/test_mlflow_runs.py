@@ -1,3 +1,4 @@
+import socket
 import threading
 import time
 from collections import Counter
@@ -238,6 +239,24 @@ def test_a_store_that_never_works_is_reported_and_raises_nothing(
     assert len(caplog.records) == 1
     assert runs.parent_run_id is None
     assert runs.run_id("a") is None
+
+
+def test_a_server_that_is_not_there_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_runs, "_FIRST_PAUSE", 0.01)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    runs = MlflowRuns(f"http://me:secret@127.0.0.1:{port}", tmp_path)
+    runs.start_search("s-1", {}, {})
+    runs.start_trial("a", {})
+    start = time.monotonic()
+    assert runs.close(60) == 2
+    assert time.monotonic() - start < 5
+    assert runs.first_error is not None
+    assert "refused" in runs.first_error
+    assert "secret" not in runs.public_uri
 
 
 def test_an_update_that_is_refused_does_not_hold_up_the_others(

@@ -5,18 +5,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.records.make_log import START, make_log, make_report, make_spec
-from tunebox.records.training_run import flat_settings, record_training
-
-
-def test_settings_are_flat_by_path() -> None:
-    tree = {"model": {"kind": "mlp", "width": 64}, "steps": [{"std": 0.1}, 2], "seed": None}
-    assert flat_settings(tree) == {
-        "model/kind": "mlp",
-        "model/width": 64,
-        "steps/0/std": 0.1,
-        "steps/1": 2,
-        "seed": None,
-    }
+from tunebox.records.flat_settings import flat_settings
+from tunebox.records.training_run import record_training
 
 
 @pytest.mark.parametrize(("interrupted", "status"), [(False, "FINISHED"), (True, "KILLED")])

@@ -20,7 +20,7 @@ from tunebox.records.mlflow_operations import (
     StartTrial,
 )
 from tunebox.records.run_updates import RunUpdate, merge
-from tunebox.records.tracking import PARETO_TAG, public_uri
+from tunebox.records.tracking import PARETO_TAG, check_reachable, public_uri
 from tunebox.spec.space import Scalar
 from tunebox.trials import Report, TrialState
 
@@ -237,6 +237,7 @@ class MlflowRuns:
                 return
 
     def _send(self, update: RunUpdate) -> None:
+        check_reachable(self._uri)
         if self._writer is None:
             from tunebox.records.mlflow_writer import MlflowWriter
 

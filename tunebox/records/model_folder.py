@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunebox.errors import RecordsError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from tunebox.models.base import Classifier
 
 TRIAL_FILE, WEIGHTS_FILE, CARD_FILE = "trial.yaml", "weights.pt", "card.md"
 _FORMAT = 1
@@ -54,7 +54,7 @@ def write_model_folder(to: Path, *, trial_yaml: str, weights: dict[str, Any], ca
         raise RecordsError(f"{to} cannot be written: {error.strerror or error}") from error
 
 
-def load_model(folder: Path | str) -> "nn.Module":
+def load_model(folder: Path | str) -> "Classifier":
     """Return the exported model in ``folder``, on the CPU and in eval mode.
 
     It takes float images in [0, 1], ``(N, C, H, W)``, and gives logits, ``(N, num_classes)``;

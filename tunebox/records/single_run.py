@@ -7,7 +7,7 @@ from pathlib import Path
 from tunebox.errors import RecordsError
 from tunebox.records.mlflow_operations import EndSearch, LogMetrics, StartSearch
 from tunebox.records.run_updates import RunUpdate
-from tunebox.records.tracking import public_uri
+from tunebox.records.tracking import check_reachable, public_uri
 from tunebox.spec.space import Scalar
 
 
@@ -50,6 +50,7 @@ def write_single_run(
         update.add(values)
     update.add(EndSearch(status, now))
     try:
+        check_reachable(tracking_uri)
         writer = MlflowWriter(tracking_uri, out)
         writer.send(update)
     except (MlflowException, OSError) as error:

@@ -1,10 +1,12 @@
 """Where MLflow's store is, the experiment in it, and the pages that show it."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from tunebox.errors import RecordsError
 
@@ -48,6 +50,20 @@ def public_uri(uri: str) -> str:
     if not rest.startswith("/"):  # a path may contain an @, what stands before it is a host
         rest = rest.rpartition("@")[2]
     return scheme + separator + rest
+
+
+def check_reachable(uri: str, timeout: float = 5.0) -> None:
+    """Raise OSError when ``uri`` is a server that takes no connection within ``timeout`` seconds.
+
+    MLflow's own client tries for minutes before it says so.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
+        return
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
+        return  # what answers is the proxy
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    socket.create_connection((parts.hostname, port), timeout).close()
 
 
 def get_or_create_experiment(client: "MlflowClient", uri: str, out: Path) -> str:

@@ -45,18 +45,3 @@ def record_training(
         start_time=start_time,
         status="KILLED" if interrupted else "FINISHED",
     )
-
-
-def flat_settings(tree: object, path: str = "") -> dict[str, Scalar]:
-    """Return the leaves of nested settings by path: ``{"model/width": 64, ..}``."""
-    if isinstance(tree, Mapping):
-        items = [(str(key), value) for key, value in tree.items()]
-    elif isinstance(tree, list | tuple):
-        items = [(str(index), value) for index, value in enumerate(tree)]
-    else:
-        assert tree is None or isinstance(tree, bool | int | float | str)
-        return {path: tree}
-    flat: dict[str, Scalar] = {}
-    for key, value in items:
-        flat.update(flat_settings(value, f"{path}/{key}".lstrip("/")))
-    return flat
