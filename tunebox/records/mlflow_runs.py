@@ -1,5 +1,6 @@
 """The MLflow runs of one search, written by a thread so that the search never waits for MLflow."""
 
+import functools
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from tunebox.records.mlflow_operations import (
     StartSearch,
     StartTrial,
 )
+from tunebox.records.pace import Pace
 from tunebox.records.run_updates import RunUpdate, merge
 from tunebox.records.tracking import PARETO_TAG, check_reachable, public_uri
 from tunebox.spec.space import Scalar
@@ -37,6 +39,8 @@ _RUN_STATUS = {
     TrialState.INTERRUPTED: "KILLED",
 }
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries
+_SEND_PAUSE = 3.0  # seconds between rounds of sending: each call to a database costs CPU time
+_SEND_SHARE = 0.2  # of the time, at most, may go into sending
 _TRIES = 4  # of an update that MLflow refuses; while it is merely away, until the search ends
 
 # The store answered, and will answer the same the next time.
@@ -198,11 +202,17 @@ class MlflowRuns:
             self._changed.notify_all()
 
     def _run(self) -> None:
+        pace = Pace(_SEND_PAUSE, _SEND_SHARE)
         while operations := self._take():
-            for update in merge(operations):
-                if self._gave_up:
-                    return
-                self._deliver(update)
+            pace.run(functools.partial(self._deliver_all, operations))
+            with self._changed:  # what is noted meanwhile is merged: a short trial is two calls
+                self._changed.wait_for(lambda: self._closing, pace.seconds_left)
+
+    def _deliver_all(self, operations: list[Operation]) -> None:
+        for update in merge(operations):
+            if self._gave_up:
+                return
+            self._deliver(update)
 
     def _take(self) -> list[Operation]:
         """Return all that waits, at least one operation; nothing once all is done and closed."""

@@ -28,7 +28,12 @@ class Pace:
     @property
     def is_due(self) -> bool:
         """Whether the pause is over."""
-        return self._clock() >= self._next
+        return self.seconds_left == 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the pause; 0 when it is over."""
+        return max(0.0, self._next - self._clock())
 
     def run(self, work: Callable[[], None]) -> None:
         """Do ``work`` now; the next pause is as long as it needs to be after this one."""
