@@ -23,7 +23,6 @@ app = typer.Typer(
     help="Search the training settings of robust image classifiers: "
     "the Pareto front of clean against noisy accuracy.",
     context_settings={"help_option_names": ["-h", "--help"]},
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -57,11 +56,14 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _top(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(f"tunebox {tunebox.__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -82,7 +84,10 @@ def search(
     out: Out = None,
     address: Annotated[
         str | None,
-        typer.Option(help="Of a Ray cluster. [default: a running one, else this machine]"),
+        typer.Option(
+            help="Of a Ray cluster; local starts Ray here. [default: $RAY_ADDRESS, else what ray "
+            "start made on this machine, else local]"
+        ),
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
@@ -94,7 +99,7 @@ def search(
     """
     from tunebox import api
 
-    console = Console()
+    console = _console()
     result = api.search(
         file,
         trials=trials,
@@ -114,6 +119,7 @@ def search(
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.log.front():
+        typer.echo("error: no trial ended as it should, so there is no front", err=True)
         raise typer.Exit(1)
 
 
@@ -129,14 +135,14 @@ def front(
     from tunebox import api
     from tunebox.tables import comparison_table, front_table
 
-    console = Console()
+    console = _console()
     folders = [(name, api.find_search(name, out)) for name in names]
     logs = [(name, api.read_search(folder)) for name, folder in folders]
     for (name, log), (_, folder) in zip(logs, folders, strict=True):
         console.print(front_table(log, _front_title(name, log)))
         for path in (folder.front, folder.front_html, folder.front_png):
             if path.exists():
-                console.print(f"  {path}", soft_wrap=True, highlight=False)
+                console.print(f"  {path}", soft_wrap=True)
     if len(logs) > 1:
         console.print(comparison_table(logs))
 
@@ -155,9 +161,15 @@ def export(
     Example: tunebox export digits-1 --pick knee --to exported
     """
     from tunebox import api
+    from tunebox.records.model_folder import TRIAL_FILE, WEIGHTS_FILE
 
     for folder in api.export(name, pick=pick, to=to, out=out):
         typer.echo(f"{folder}")
+        if not (folder / WEIGHTS_FILE).exists():
+            typer.echo(
+                "  without weights: a search keeps those of its front; make them with\n"
+                f"  tunebox train {folder / TRIAL_FILE}"
+            )
 
 
 @app.command()
@@ -177,7 +189,7 @@ def train(
     """
     from tunebox import api
 
-    console = Console()
+    console = _console()
     result = api.train(
         file,
         max_epochs=max_epochs,
@@ -187,10 +199,10 @@ def train(
         tracking_uri=tracking_uri,
         console=console,
     )
-    console.print(f"model   {result.folder}", soft_wrap=True, highlight=False)
-    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True, highlight=False)
+    console.print(f"model   {result.folder}", soft_wrap=True)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
     for line in (f"next    tunebox evaluate {result.folder}", *result.warnings):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
@@ -209,12 +221,12 @@ def evaluate(
     from tunebox import api
     from tunebox.tables import evaluation_table
 
-    console = Console()
+    console = _console()
     result = api.evaluate(folder, seed=seed, out=out, tracking_uri=tracking_uri)
     console.print(evaluation_table(result.report, f"{folder} on the test part"))
     for path in result.files:
-        console.print(f"  {path}", soft_wrap=True, highlight=False)
-    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True, highlight=False)
+        console.print(f"  {path}", soft_wrap=True)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
 
 
 @app.command()
@@ -245,7 +257,7 @@ def spaces(context: typer.Context) -> None:
     from tunebox.tables import spaces_table
 
     specs = [load_spec(str(path)) for path in shipped_files()]
-    Console().print(spaces_table(specs))
+    _console().print(spaces_table(specs))
 
 
 @spaces_app.command()
@@ -262,7 +274,7 @@ def check(
     from tunebox.tables import describe_settings
 
     spec = load_spec(file)
-    console = Console(highlight=False)
+    console = _console()
     leaves = len(spec.space.leaves)
     console.print(
         f"{spec.source.name} is valid: {leaves} searched leaves, "
@@ -274,14 +286,23 @@ def check(
         console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
 
 
+def _console() -> Console:
+    # names and paths are printed as they are: [old] is no markup and :x: no picture
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 def _print_search(console: Console, result: Any) -> None:
-    from tunebox.tables import front_table
+    from tunebox.tables import describe_failures, front_table
 
     name, log = result.name, result.log
     console.print()
     console.print(front_table(log, _front_title(name, log)))
     console.print()
-    lines = [f"files   {result.folder.root}", f"MLflow  {result.tracking_uri}"]
+    lines = [
+        *describe_failures(log),
+        f"files   {result.folder.root}",
+        f"MLflow  {result.tracking_uri}",
+    ]
     best = next(iter(log.objectives)).name
     out = "" if result.out == "results" else f" --out {result.out}"
     lines += [
@@ -290,7 +311,7 @@ def _print_search(console: Console, result: Any) -> None:
         f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
     ]
     for line in (*lines, *result.warnings):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
 
 
 def _front_title(name: str, log: Any) -> str:
@@ -304,5 +325,6 @@ def _message(error: typer.exceptions.TyperException) -> str:
 
 
 def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    one_line = " ".join(message.splitlines())  # a file may have a line break in its name
+    print(f"error: {one_line}", file=sys.stderr)
     sys.exit(EXIT_USER_ERROR)

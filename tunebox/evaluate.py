@@ -42,16 +42,18 @@ def evaluate(
     folder_of_all = Path(out or DEFAULT_OUT)
     uri = resolve_tracking_uri(tracking_uri, folder_of_all)
     model = load_model(folder)
-    spec = load_spec(str(folder / TRIAL_FILE))
+    config = load_spec(str(folder / TRIAL_FILE)).trial_config({})
 
     import torch
 
     from tunebox.data.parts import load_test_part
     from tunebox.training.robustness import evaluate_robustness
 
-    test = load_test_part(spec.trial_config({}).data)
+    test = load_test_part(config.data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    report = evaluate_robustness(model, test, seed=seed, device=device)
+    report = evaluate_robustness(
+        model, test, seed=seed, device=device, evaluation=config.evaluation
+    )
     files = write_evaluation(folder, report.rows)
     summary = report.curvature
     record_evaluation(

@@ -1,5 +1,6 @@
 """Fronts, settings and evaluations as a person reads them on a terminal."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from rich.table import Table
 from tunebox.pareto.objectives import Objectives
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Scalar, Values
-from tunebox.trials import TrialLog, TrialRecord
+from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from tunebox.training.robustness import RobustnessReport
@@ -102,6 +103,18 @@ def describe_settings(values: Values) -> str:
     return ", ".join(
         f"{_without(branches, path)} {_short(value)}" for path, value in values.items()
     )
+
+
+def describe_failures(log: TrialLog) -> list[str]:
+    """Return a line for each reason for which trials failed or diverged, most frequent first."""
+    lines = []
+    for state in (TrialState.FAILED, TrialState.DIVERGED):
+        trials = [trial for trial in log.trials.values() if trial.state is state]
+        for reason, count in Counter(trial.reason for trial in trials).most_common():
+            first = next(trial.trial_id for trial in trials if trial.reason == reason)
+            noun = "trial" if count == 1 else "trials"
+            lines.append(f"{count} {noun} {state.value}, first {first}: {reason}")
+    return lines
 
 
 def _front_row(trial: TrialRecord, objectives: Objectives) -> list[str]:

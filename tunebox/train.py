@@ -109,9 +109,7 @@ def _prepare(spec: SearchSpec) -> "TrialRun":
     from tunebox.training.trial_run import TrialRun
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return TrialRun(
-        config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device
-    )
+    return TrialRun(config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device)
 
 
 def _run_epochs(
@@ -120,9 +118,9 @@ def _run_epochs(
     columns = (
         TextColumn("epoch"),
         MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
         TimeRemainingColumn(),
+        TextColumn("{task.description}"),
     )
     metrics: dict[str, float] = {}
     with Progress(*columns, console=console, disable=console is None) as progress:
@@ -139,7 +137,7 @@ def _run_epochs(
                     f"{run.epoch}; try a lower optimizer/lr"
                 )
             shown = ", ".join(
-                f"{name} {format_metric(name, metrics[name])}"
+                f"{name.removesuffix('_accuracy')} {format_metric(name, metrics[name])}"
                 for name in ("clean_accuracy", "noisy_accuracy", "train_loss")
             )
             progress.update(task, completed=run.epoch, description=shown)
@@ -158,8 +156,7 @@ def _write_model(
         settings={},
         epochs=run.epoch,
         metrics=metrics,
-        image_shape=(weights["channels"], weights["height"], weights["width"]),
-        num_classes=weights["num_classes"],
+        weights=weights,
     )
     text = trial_yaml(spec, {}, spec.question)
     write_model_folder(target, trial_yaml=text, weights=weights, card=card)

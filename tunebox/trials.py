@@ -1,6 +1,7 @@
 """What is known of the trials of a search: plain data that every part reads and none owns."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -102,7 +103,7 @@ class TrialLog:
         return trials, costs.reshape(len(trials), len(self.objectives))
 
 
-def non_finite_metric(metrics: dict[str, float]) -> str | None:
+def non_finite_metric(metrics: Mapping[str, float]) -> str | None:
     """Return the name of the first metric that is NaN or infinite, or None."""
     return next((name for name, value in metrics.items() if not math.isfinite(value)), None)
 

@@ -120,9 +120,19 @@ def test_nothing_is_written_when_one_of_several_cannot_be(
     assert [path.name for path in to.iterdir()] == [picks[-1].trial_id]
 
 
-def test_a_trial_without_a_checkpoint_is_told(folder: SearchFolder, tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="trial a of made-1 has no checkpoint: it is finished"):
-        export_trials(folder, [make_trial("a", 0.5, 0.5)], tmp_path / "exported")
+def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
+    folder: SearchFolder, tmp_path: Path
+) -> None:
+    trial = make_log(30).front()[0]
+    trial.checkpoint = None
+    [target] = export_trials(folder, [trial], tmp_path / "exported")
+    assert {path.name for path in target.iterdir()} == {"trial.yaml", "card.md"}
+    assert load_spec(str(target / "trial.yaml")).space.leaves == ()
+    card = (target / "card.md").read_text(encoding="utf-8")
+    assert "`tunebox train trial.yaml` makes them" in card
+    assert "load_model" not in card
+    with pytest.raises(RecordsError, match=r"has no weights\.pt; .* tunebox train .*trial\.yaml"):
+        load_model(target)
 
 
 def test_a_file_that_is_no_checkpoint_is_told(folder: SearchFolder, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from tunebox.data.parts import TrainingParts
 from tunebox.errors import DataError
+from tunebox.models.build import build_classifier
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.metrics import TRIAL_METRICS
 from tunebox.training.trial_run import TrialRun
@@ -106,6 +107,25 @@ def test_reported_metrics(method: str, parts: TrainingParts, make_config: MakeCo
 def test_training_settings_seed_wins(parts: TrainingParts, make_config: MakeConfig) -> None:
     config = make_config("normal", training={"seed": 11})
     assert epochs(start(config, parts, 1), 1) == epochs(start(config, parts, 2), 1)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "small_conv"])
+def test_weights_are_the_model_and_what_it_is_for(
+    kind: str, parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    config = make_config("normal", model={"kind": kind, "width": 4})
+    run = start(config, parts)
+    run.run_epoch()
+    weights = run.weights()
+    shape = {key: weights[key] for key in ("channels", "height", "width", "num_classes")}
+    assert shape == {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+    assert all(type(value) is int for value in shape.values())
+    # the normalisation comes with the weights, not with these means
+    copy = build_classifier(config.model, **shape, mean=[0.0], std=[1.0], seed=99).eval()
+    copy.load_state_dict(weights["model"])
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(copy(images), run.model.eval()(images))
 
 
 def test_global_generator_is_neither_used_nor_changed(

@@ -36,14 +36,15 @@ def is_nondominated(costs: FloatArray) -> NDArray[np.bool_]:
     Args:
         costs: ``(N, D)``, finite, lower is better.
     """
-    return nondomination_ranks(costs) == 0
+    return np.equal(nondomination_ranks(costs), 0)
 
 
 def crowding_distances(costs: FloatArray) -> FloatArray:
     """Return the crowding distance of each point of one front [Deb2002, III-B].
 
     The sum over objectives of the gap between a point's two neighbours, divided by the range of
-    the objective. Extremes have infinite distance. Of equal points all but the first have
+    the objective. Extremes have infinite distance; an objective in which all are equal has none.
+    A point alone has infinite distance. Of equal points all but the first have
     distance 0, for they add nothing to the spread.
 
     Args:
@@ -55,12 +56,12 @@ def crowding_distances(costs: FloatArray) -> FloatArray:
     distances = np.zeros(len(costs))
     _, first = np.unique(costs, axis=0, return_index=True)
     distinct = costs[np.sort(first)]
-    spread = np.zeros(len(distinct))
+    spread = np.full(len(distinct), np.inf if len(distinct) == 1 else 0.0)
     for column in distinct.T:
         order = np.argsort(column, kind="stable")
         span = column[order[-1]] - column[order[0]]
-        spread[order[[0, -1]]] = np.inf
         if span > 0:
+            spread[order[[0, -1]]] = np.inf
             spread[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
     distances[np.sort(first)] = spread
     return distances

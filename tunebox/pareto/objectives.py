@@ -44,7 +44,8 @@ class Objectives:
     @property
     def reference_costs(self) -> FloatArray:
         """The reference point as costs, ``(D,)``."""
-        return self._signs * np.array([objective.reference for objective in self._objectives])
+        worst = np.array([objective.reference for objective in self._objectives])
+        return np.asarray(self._signs * worst, dtype=np.float64)
 
     def costs(self, metrics: Mapping[str, float]) -> FloatArray:
         """Return the costs of one report, ``(D,)``; lower is better in each.
@@ -57,4 +58,5 @@ class Objectives:
             raise MissingObjectiveError(
                 f"a report lacks the objective {absent[0]!r}; it has {', '.join(metrics)}"
             )
-        return self._signs * np.array([float(metrics[name]) for name in self.names])
+        values = np.array([float(metrics[name]) for name in self.names])
+        return np.asarray(self._signs * values, dtype=np.float64)

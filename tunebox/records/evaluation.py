@@ -26,7 +26,7 @@ class EvaluationRow(Protocol):
 
     @property
     def strength_name(self) -> str:
-        """What the strength is, as in the settings of the noise."""
+        """What the strength is, as in the settings of the noise; ``none`` without a scale."""
 
     @property
     def strength(self) -> float:
@@ -84,7 +84,7 @@ def record_evaluation(
     metrics = {f"test/{name}": value for name, value in (extra or {}).items()}
     for row in rows:
         path = f"test/{row.perturbation}"
-        if row.perturbation != "clean":
+        if row.strength_name != "none":
             path += f"/{row.strength:.6g}"
         metrics |= {f"{path}/accuracy": row.accuracy, f"{path}/loss": row.loss}
     return write_single_run(
@@ -119,7 +119,7 @@ def _draw(rows: Sequence[EvaluationRow], name: str, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    kinds = [kind for kind in dict.fromkeys(row.perturbation for row in rows) if kind != "clean"]
+    kinds = list(dict.fromkeys(row.perturbation for row in rows if row.strength_name != "none"))
     clean = next((row.accuracy for row in rows if row.perturbation == "clean"), None)
     num_columns = max(1, len(kinds))  # a panel each: their strengths have different units
     figure = Figure(figsize=(2.2 + 2.4 * num_columns, 3.6), layout="constrained")

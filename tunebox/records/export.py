@@ -51,6 +51,7 @@ def pick_trials(log: TrialLog, pick: str) -> list[TrialRecord]:
 def export_trials(folder: SearchFolder, picks: Sequence[TrialRecord], to: Path) -> list[Path]:
     """Write a model folder for each trial into ``to``, named by its id, and return them.
 
+    The folder of a trial whose weights were not kept, since it is not on the front, has none.
     Everything that can be checked is checked before the first is written.
 
     Raises:
@@ -63,20 +64,14 @@ def export_trials(folder: SearchFolder, picks: Sequence[TrialRecord], to: Path) 
     checkpoints = [_checkpoint_file(folder, trial) for trial in picks]
     spec = load_spec(str(folder.search_file))
     for trial, target, checkpoint in zip(picks, targets, checkpoints, strict=True):
-        _export(spec, folder.name, trial, target, checkpoint)
+        weights = None if checkpoint is None else _read_weights(checkpoint)
+        _export(spec, folder.name, trial, target, weights)
     return targets
 
 
 def _export(
-    spec: SearchSpec, search: str, trial: TrialRecord, target: Path, checkpoint: Path
+    spec: SearchSpec, search: str, trial: TrialRecord, target: Path, weights: dict[str, Any] | None
 ) -> None:
-    content = read_torch_file(checkpoint)
-    try:
-        weights: dict[str, Any] = {**content, "model": content["state"]["model"]}
-        image_shape = (content["channels"], content["height"], content["width"])
-        num_classes = content["num_classes"]
-    except (KeyError, TypeError) as error:
-        raise RecordsError(f"{checkpoint} is not a checkpoint of tunebox") from error
     origin = f"Trial {trial.trial_id} of the search {search}"
     card = model_card(
         spec.trial_config(trial.settings),
@@ -85,22 +80,28 @@ def _export(
         settings=trial.settings,
         epochs=trial.epochs,
         metrics=trial.last_metrics,
-        image_shape=image_shape,
-        num_classes=num_classes,
+        weights=weights,
     )
     text = trial_yaml(spec, trial.settings, origin)
     write_model_folder(target, trial_yaml=text, weights=weights, card=card)
 
 
-def _checkpoint_file(folder: SearchFolder, trial: TrialRecord) -> Path:
+def _checkpoint_file(folder: SearchFolder, trial: TrialRecord) -> Path | None:
     if trial.checkpoint is None:
-        raise RecordsError(
-            f"trial {trial.trial_id} of {folder.name} has no checkpoint: it is {trial.state.value}"
-        )
+        return None
     path = folder.root / trial.checkpoint / _CHECKPOINT_FILE
     if not path.is_file():
         raise RecordsError(f"the checkpoint of trial {trial.trial_id} is gone: no {path}")
     return path
+
+
+def _read_weights(checkpoint: Path) -> dict[str, Any]:
+    content = read_torch_file(checkpoint)
+    try:
+        shape = {key: content[key] for key in ("channels", "height", "width", "num_classes")}
+        return {**shape, "model": content["state"]["model"]}
+    except (KeyError, TypeError) as error:
+        raise RecordsError(f"{checkpoint} is not a checkpoint of tunebox") from error
 
 
 def _best(log: TrialLog, front: Sequence[TrialRecord], metric: str) -> TrialRecord:

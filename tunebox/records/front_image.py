@@ -81,15 +81,9 @@ def _label(figure: Figure, axes: Axes, view: FrontView) -> None:
 def _label_axis(axes: Axes, which: str, axis: Axis) -> None:
     getattr(axes, f"set_{which}label")(_plain(axis.title))
     if axis.is_share:
-        getattr(axes, f"{which}axis").set_major_formatter(
-            PercentFormatter(1.0, decimals=_decimals(axis))
-        )
+        getattr(axes, f"{which}axis").set_major_formatter(PercentFormatter(1.0))
     if axis.range is not None:
         getattr(axes, f"set_{which}lim")(axis.range)
-
-
-def _decimals(axis: Axis) -> int:
-    return 1 if axis.range is not None and axis.range[1] - axis.range[0] < 0.04 else 0
 
 
 def _plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 from tunebox import __version__
 from tunebox.spec.space import Values
@@ -18,8 +19,7 @@ def model_card(
     settings: Values,
     epochs: int,
     metrics: Mapping[str, float],
-    image_shape: tuple[int, int, int],
-    num_classes: int,
+    weights: Mapping[str, Any] | None,
 ) -> str:
     """Return the card in Markdown.
 
@@ -30,21 +30,18 @@ def model_card(
         settings: What the search chose; empty when nothing was searched.
         epochs: That it was trained.
         metrics: Of the last epoch, on the validation part.
-        image_shape: Channels, height, width.
-        num_classes: Outputs.
+        weights: As they are in the folder, see `write_model_folder`; None: they are not.
     """
-    channels, height, width = image_shape
     lines = [
         f"# {title}",
         "",
-        f"A {config.model.kind} classifier of {channels}x{height}x{width} images into "
-        f"{num_classes} classes. {origin} Trained for {epochs} epochs.",
+        f"{_what(config, weights)} {origin} Trained for {epochs} epochs.",
         "",
         "## Metrics of the last epoch",
         "",
         "Measured on the **validation** part. Settings are selected by these numbers, so they "
-        "tend to be optimistic. For numbers on images that nothing was selected by, run "
-        "`tunebox evaluate` on this folder: it reads the test part.",
+        "tend to be optimistic. `tunebox evaluate` on the folder of a model gives numbers on the "
+        "test part, by which nothing was selected.",
         "",
         *_table(("metric", "value"), {name: f"{value:.6g}" for name, value in metrics.items()}),
         "",
@@ -56,23 +53,47 @@ def model_card(
         f"{config.evaluation.num_draws} draws, seed {config.evaluation.seed}.",
         "",
         *_settings_section(settings),
-        "## Use",
-        "",
-        "```python",
-        "import tunebox",
-        "",
-        'model = tunebox.load_model("path/to/this/folder")  # on the CPU, in eval mode',
-        f"logits = model(images)  # float images in [0, 1], (N, {channels}, {height}, {width})",
-        "```",
-        "",
-        "`tunebox train trial.yaml` trains the same settings again.",
-        "",
+        *_use_section(weights),
         "## Made with",
         "",
         ", ".join([f"tunebox {__version__}", *(f"{name} {version(name)}" for name in _PACKAGES)]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _what(config: TrialConfig, weights: Mapping[str, Any] | None) -> str:
+    if weights is None:
+        return f"The settings of a {config.model.kind} classifier."
+    shape = "x".join(str(weights[side]) for side in ("channels", "height", "width"))
+    return (
+        f"A {config.model.kind} classifier of {shape} images into {weights['num_classes']} classes."
+    )
+
+
+def _use_section(weights: Mapping[str, Any] | None) -> list[str]:
+    if weights is None:
+        return [
+            "## Weights",
+            "",
+            "None are here: a search keeps them for the trials on its front.",
+            "`tunebox train trial.yaml` makes them, by a training to full length.",
+            "",
+        ]
+    shape = ", ".join(str(weights[side]) for side in ("channels", "height", "width"))
+    return [
+        "## Use",
+        "",
+        "```python",
+        "import tunebox",
+        "",
+        'model = tunebox.load_model("path/to/this/folder")  # on the CPU, in eval mode',
+        f"logits = model(images)  # float images in [0, 1], (N, {shape})",
+        "```",
+        "",
+        "`tunebox train trial.yaml` trains the same settings again.",
+        "",
+    ]
 
 
 def _settings_section(settings: Values) -> list[str]:

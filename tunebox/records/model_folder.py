@@ -22,21 +22,21 @@ def check_target(to: Path) -> None:
         raise RecordsError(f"{to} exists already; name a folder that does not")
 
 
-def write_model_folder(to: Path, *, trial_yaml: str, weights: dict[str, Any], card: str) -> None:
+def write_model_folder(
+    to: Path, *, trial_yaml: str, weights: dict[str, Any] | None, card: str
+) -> None:
     """Write a model to the new folder ``to``; it appears complete or not at all.
 
     Args:
         to: Does not exist; folders above it are made.
         trial_yaml: The trial as a search file without distributions.
         weights: ``model``, the state dict, and what it is for: ``channels``, ``height`` and
-            ``width`` of the images and ``num_classes``.
+            ``width`` of the images and ``num_classes``. None: they were not kept.
         card: Markdown.
 
     Raises:
         RecordsError: ``to`` exists, or cannot be written.
     """
-    import torch
-
     check_target(to)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -44,14 +44,21 @@ def write_model_folder(to: Path, *, trial_yaml: str, weights: dict[str, Any], ca
         try:
             (temporary / TRIAL_FILE).write_text(trial_yaml, encoding="utf-8")
             (temporary / CARD_FILE).write_text(card, encoding="utf-8")
-            kept = {key: weights[key] for key in (*_SHAPE_KEYS, "model")}
-            torch.save({"format": _FORMAT, **kept}, temporary / WEIGHTS_FILE)
+            if weights is not None:
+                _save_weights(weights, temporary / WEIGHTS_FILE)
             temporary.chmod(0o755)  # mkdtemp lets only the owner in
             temporary.rename(to)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise RecordsError(f"{to} cannot be written: {error.strerror or error}") from error
+
+
+def _save_weights(weights: dict[str, Any], path: Path) -> None:
+    import torch
+
+    kept = {key: weights[key] for key in (*_SHAPE_KEYS, "model")}
+    torch.save({"format": _FORMAT, **kept}, path)
 
 
 def load_model(folder: Path | str) -> "Classifier":
@@ -70,8 +77,7 @@ def load_model(folder: Path | str) -> "Classifier":
     for name in (TRIAL_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise RecordsError(
-                f"{folder} is not an exported model: it has no {name}; "
-                f"tunebox export and tunebox train write such folders"
+                f"{folder} is not an exported model: it has no {name}; {_how_to_make(folder)}"
             )
     spec = load_spec(str(folder / TRIAL_FILE))
     if spec.space.leaves:
@@ -91,6 +97,12 @@ def load_model(folder: Path | str) -> "Classifier":
             f"{folder / WEIGHTS_FILE} does not fit {TRIAL_FILE}: {_first_line(error)}"
         ) from error
     return model.eval()
+
+
+def _how_to_make(folder: Path) -> str:
+    if (folder / TRIAL_FILE).is_file():
+        return f"make a model with: tunebox train {folder / TRIAL_FILE}"
+    return "tunebox export and tunebox train write such folders"
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

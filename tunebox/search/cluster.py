@@ -1,10 +1,13 @@
 """Join a Ray cluster, or start Ray on this machine."""
 
 import os
+import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 
@@ -20,23 +23,28 @@ _MALLOC = {
     "MALLOC_TOP_PAD_": "268435456",
 }
 _LOCAL_OBJECT_STORE_BYTES = 200_000_000  # images reach the trials through files, not through Ray
+_CONNECT_SECONDS = 5.0
 
 
 @contextmanager
 def connect(address: str | None) -> Iterator[str]:
-    """Join the cluster at ``address``, else one that runs here, else start Ray on this machine.
+    """Join the cluster at ``address`` or start Ray on this machine.
+
+    Without an address that is the cluster in the variable ``RAY_ADDRESS``, else one that
+    ``ray start`` made on this machine, else a new one; ``local`` is a new one in any case. The
+    private Ray of another program is never joined: it ends when that program does.
 
     Gives one line that says what was done. What was joined is left and what was started is
     stopped afterwards, unless this process had Ray before.
 
     Raises:
-        ClusterError: There is no cluster at ``address``.
+        ClusterError: There is no cluster at the address.
     """
     if ray.is_initialized():
         yield f"uses the Ray of this process ({_resources()})"
         return
     try:
-        yield _init(address)
+        yield _init(address or os.environ.get("RAY_ADDRESS") or None)
     finally:
         ray.shutdown()
 
@@ -49,22 +57,49 @@ def _init(address: str | None) -> str:
         "configure_logging": True,
         "runtime_env": {"env_vars": {**_MALLOC, **_checkout_path()}},
     }
+    started_here = _started_here() if address in (None, "auto") else None
+    address = started_here or address
+    if address is not None and address != "local":
+        _join(address, options)
+        return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address} ({_resources()})"
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+        **options,
+    )
+    return f"started Ray on this machine ({_resources()})"
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
     try:
-        ray.init(address=address or "auto", **options)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        if address is not None:
-            raise ClusterError(
-                f"no Ray cluster answers at {address!r}; check --address, or leave it out to "
-                "start Ray on this machine"
-            ) from error
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-            **options,
-        )
-        return f"started Ray on this machine ({_resources()})"
-    return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address} ({_resources()})"
+        _check_listens(address)
+        ray.init(address=address, **options)
+    # Ray ends the process when what listens there is no cluster
+    except (OSError, ValueError, RuntimeError, SystemExit) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address!r}; check --address and the variable "
+            "RAY_ADDRESS, or give --address local to start Ray on this machine"
+        ) from error
+
+
+def _started_here() -> str | None:
+    """Return the address that ``ray start`` left on this machine, None if nothing listens there."""
+    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    try:
+        address = (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
+        _check_listens(address)
+    except (OSError, ValueError):
+        return None
+    return address
+
+
+def _check_listens(address: str) -> None:
+    """Raise OSError or ValueError when nothing listens: Ray itself would try for two minutes."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.hostname is None or parts.port is None:
+        raise ValueError(f"not HOST:PORT: {address!r}")
+    socket.create_connection((parts.hostname, parts.port), _CONNECT_SECONDS).close()
 
 
 def check_resources(search: SearchSettings) -> None:
@@ -80,35 +115,6 @@ def check_resources(search: SearchSettings) -> None:
                 f"{option} {asked:g}: the largest node of the cluster has {largest:g} {resource}s; "
                 f"ask for at most that"
             )
-
-
-def warm_up(search: SearchSettings) -> None:
-    """Import torch and the training code in as many worker processes as trials run at once.
-
-    Ray drops an actor that is still starting when another one gets free. Trials that last
-    seconds would so run one at a time for ever, since an actor takes seconds to import torch;
-    in a warm worker process it starts at once.
-    """
-    total = ray.cluster_resources()
-    slots = total.get("CPU", 0) / search.cpus_per_trial
-    if search.gpus_per_trial:
-        slots = min(slots, total.get("GPU", 0) / search.gpus_per_trial)
-    workers = int(min(slots, search.trials, search.max_concurrent or slots))
-    task = _import_training.options(
-        num_cpus=search.cpus_per_trial,
-        num_gpus=search.gpus_per_trial,
-        scheduling_strategy="SPREAD",
-    )
-    ray.get([task.remote() for _ in range(workers)])
-
-
-@ray.remote
-def _import_training() -> None:
-    import time
-
-    import tunebox.search.trainable  # noqa: F401
-
-    time.sleep(0.2)  # keep the slot, so that each task has a worker of its own
 
 
 def _resources() -> str:

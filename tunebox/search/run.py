@@ -11,7 +11,6 @@ from ray.tune import Stopper
 
 from tunebox.interrupt import interruptible
 from tunebox.pareto.objectives import Objectives
-from tunebox.search.cluster import warm_up
 from tunebox.search.decisions import Decisions
 from tunebox.search.log_callback import LogCallback
 from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled
@@ -44,15 +43,23 @@ def run_search(
     Returns:
         Every trial, and whether the search was interrupted.
     """
-    warm_up(spec.search)
     log = TrialLog(objectives)
     decisions = Decisions(spec.space, objectives, spec.search)
     for observer in observers:
         observer.search_started(log)
     callback = LogCallback(log, observers, root, spec.search.max_epochs)
-    with interruptible() as interrupted:
-        stop = _Stop(interrupted, spec.search.time_budget)
-        _tuner(spec, decisions, callback, root, stop).fit()
+    is_cut_short = True
+    try:
+        with interruptible() as interrupted:
+            stop = _Stop(interrupted, spec.search.time_budget)
+            _tuner(spec, decisions, callback, root, stop).fit()
+            is_cut_short = interrupted()
+    finally:  # whatever Ray raised, the records are to be complete
+        _end(log, observers, is_cut_short)
+    return log, is_cut_short
+
+
+def _end(log: TrialLog, observers: Sequence[SearchObserver], interrupted: bool) -> None:
     for record in log.trials.values():
         if record.state is TrialState.RUNNING:
             record.state = TrialState.INTERRUPTED
@@ -60,8 +67,7 @@ def run_search(
             for observer in observers:
                 observer.trial_ended(record)
     for observer in observers:
-        observer.search_ended(interrupted())
-    return log, interrupted()
+        observer.search_ended(interrupted)
 
 
 def _tuner(

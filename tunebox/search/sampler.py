@@ -100,7 +100,11 @@ def _create_study(num_objectives: int, seed: int) -> optuna.Study:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group
         # group: one joint model for each set of leaves that occur together (conditional spaces)
         sampler = optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=MIN_TRIALS
+            seed=seed,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+            n_startup_trials=MIN_TRIALS,
         )
     return optuna.create_study(directions=["minimize"] * num_objectives, sampler=sampler)
 

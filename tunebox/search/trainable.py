@@ -1,19 +1,28 @@
-"""One trial as Ray runs it: an epoch a step, on an actor that is used again."""
+"""One trial as Ray runs it: an epoch a step, on an actor that is used again.
+
+Torch is imported by the first step, not with this module. Ray drops an actor that is still
+starting when another one gets free: with seconds of imports in its start, trials that last no
+longer than that would run one at a time.
+"""
+
+from __future__ import annotations
 
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from tunebox.data.parts import TrainingParts, load_training_parts
-from tunebox.data.settings import DataSettings
-from tunebox.spec.trial_config import TrialConfig
-from tunebox.training.trial_run import TrialRun
 from tunebox.trials import non_finite_metric
+
+if TYPE_CHECKING:
+    import torch
+
+    from tunebox.data.parts import TrainingParts
+    from tunebox.data.settings import DataSettings
+    from tunebox.training.trial_run import TrialRun
 
 STATE_FILE = "state.pt"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -27,9 +36,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the trial from the config that `DecisionSearcher.suggest` made."""
-        cpus = self.trial_resources.required_resources.get("CPU", 1)
-        torch.set_num_threads(max(1, int(cpus)))
+        """Take the config that `DecisionSearcher.suggest` made."""
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -39,12 +46,13 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
-        metrics = self._trial.run_epoch()
+        trial = self._built_trial()
+        metrics = trial.run_epoch()
         diverged = non_finite_metric(metrics) is not None
         result = {
-            "epoch": self._trial.epoch,
+            "epoch": trial.epoch,
             "metrics": metrics,
-            "done": diverged or self._trial.epoch >= self._max_epochs,
+            "done": diverged or trial.epoch >= trial.max_epochs,
         }
         if time.monotonic() - self._checkpoint_time > SECONDS_BETWEEN_CHECKPOINTS:
             result[SHOULD_CHECKPOINT] = True
@@ -52,37 +60,57 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the trial is, so that it can go on as if nothing had happened."""
+        import torch
+
         self._checkpoint_time = time.monotonic()
+        trial = self._built_trial()
         # the weights' tensors are in the state too: torch writes each of them once
-        state = {"format": 1, **self._trial.weights(), "state": self._trial.state_dict()}
+        state = {"format": 1, **trial.weights(), "state": trial.state_dict()}
         torch.save(state, Path(checkpoint_dir) / STATE_FILE)
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Take up the trial where the checkpoint in this folder left it."""
+        import torch
+
         state = torch.load(
-            Path(checkpoint) / STATE_FILE, map_location=self._device, weights_only=True
+            Path(checkpoint) / STATE_FILE, map_location=self._device(), weights_only=True
         )
-        self._trial.load_state_dict(state["state"])
+        self._built_trial().load_state_dict(state["state"])
 
     def _begin(self, config: dict[str, Any]) -> None:
-        trial_config = TrialConfig.model_validate(config["trial"])
-        self._device = torch.device("cuda" if self._has_gpu() else "cpu")
-        self._max_epochs = int(config["max_epochs"])
+        self._config = config
+        self._trial: TrialRun | None = None
         self._checkpoint_time = time.monotonic()
-        self._trial = TrialRun(
-            trial_config,
-            seed=int(config["seed"]),
-            max_epochs=self._max_epochs,
-            device=self._device,
-            parts=_training_parts(trial_config.data),
-        )
 
-    def _has_gpu(self) -> bool:
+    def _built_trial(self) -> TrialRun:
+        if self._trial is None:
+            import torch
+
+            from tunebox.spec.trial_config import TrialConfig
+            from tunebox.training.trial_run import TrialRun
+
+            cpus = self.trial_resources.required_resources.get("CPU", 1)
+            torch.set_num_threads(max(1, int(cpus)))
+            trial_config = TrialConfig.model_validate(self._config["trial"])
+            self._trial = TrialRun(
+                trial_config,
+                seed=int(self._config["seed"]),
+                max_epochs=int(self._config["max_epochs"]),
+                device=self._device(),
+                parts=_training_parts(trial_config.data),
+            )
+        return self._trial
+
+    def _device(self) -> torch.device:
+        import torch
+
         asked = self.trial_resources.required_resources.get("GPU", 0)
-        return bool(asked > 0 and torch.cuda.is_available())
+        return torch.device("cuda" if asked > 0 and torch.cuda.is_available() else "cpu")
 
 
 @functools.lru_cache(maxsize=1)
 def _training_parts(settings: DataSettings) -> TrainingParts:
     """Load the images once for all trials of this actor; settings are frozen and so hashable."""
+    from tunebox.data.parts import load_training_parts
+
     return load_training_parts(settings)

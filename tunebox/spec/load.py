@@ -1,6 +1,7 @@
 """Search files: find them, read them, and check them so that no trial can meet a bad setting."""
 
 import itertools
+import os
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -26,6 +27,8 @@ DEFAULT_OBJECTIVES: dict[str, Any] = {
     "noisy_accuracy": {"direction": "maximize", "reference": 0.0},
 }
 
+_WRONG_KEY = ("extra_forbidden", "invalid_key")  # invalid: not text
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -48,10 +51,9 @@ def find_source(file: str) -> YamlSource:
         SearchFileError: There is no such file, or it is not YAML.
     """
     if file == "-":
-        return parse_yaml(sys.stdin.read(), "<stdin>")
-    path = Path(file)
-    if path.is_file():
-        return read_yaml(path)
+        return parse_yaml(_read_stdin(), "<stdin>")
+    if os.path.isfile(file):  # Path.is_file raises for a name that is too long
+        return read_yaml(Path(file))
     by_stem = {shipped.stem: shipped for shipped in shipped_files()}
     stem = file.removesuffix(".yaml")
     if stem in by_stem:
@@ -59,6 +61,13 @@ def find_source(file: str) -> YamlSource:
     raise SearchFileError(
         f"{file}: no such search file; give a path or one that ships: {', '.join(by_stem)}"
     )
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise SearchFileError("<stdin>: not a text in UTF-8") from error
 
 
 def load_spec(file: str, overrides: Mapping[str, Any] | None = None) -> SearchSpec:
@@ -144,10 +153,11 @@ def _check_trials(space: Space, source: YamlSource) -> None:
             TrialConfig.model_validate(settings)
         except ValidationError as error:
             where, message = _explain(error, settings)
-            while where not in origin and "/" in where:
-                where, _, key = where.rpartition("/")
-                message = f"{key}: {message}"
-            raise source.error(origin.get(where, where), message) from error
+            known = where
+            while known not in origin:  # a key that is missing has no place in the file
+                known = known.rpartition("/")[0]
+            path = f"{origin[known]}{where.removeprefix(known)}".lstrip("/")
+            raise source.error(path, message) from error
 
 
 def _start(leaf: Leaf) -> Scalar:
@@ -178,7 +188,7 @@ def _way_to(leaf: Leaf) -> Values:
 def _explain(error: ValidationError, node: Any) -> tuple[str, str]:
     """Return the path of the first mistake inside ``node`` and one line about it."""
     # a misspelt key is both unknown and missing: the unknown one is what the person wrote
-    mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
+    mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] not in _WRONG_KEY)
     details = mistakes[0]
     path: list[str] = []
     for key in details["loc"]:
@@ -187,7 +197,7 @@ def _explain(error: ValidationError, node: Any) -> tuple[str, str]:
             node = node[key]
         elif isinstance(node, list) and isinstance(key, int):
             node = node[key]
-        elif key != details["loc"][-1] or details["type"] not in ("missing", "extra_forbidden"):
+        elif key != details["loc"][-1] or details["type"] not in ("missing", *_WRONG_KEY):
             continue
         path.append(str(key))
     missing = [
@@ -202,7 +212,7 @@ def _sentence(details: ErrorDetails, missing: list[str]) -> str:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
     if kind == "missing":
         return "is missing; add it"
-    if kind == "extra_forbidden":
+    if kind in _WRONG_KEY:
         hint = f" (missing here: {', '.join(missing)})" if missing else ""
         return f"unknown key; remove it or correct its name{hint}"
     if kind == "union_tag_invalid":

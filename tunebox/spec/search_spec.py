@@ -1,5 +1,6 @@
 """The whole of a search file: the space, the objectives, and how the search runs."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,6 @@ from tunebox.spec.space import Space, Values
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
-
 
 DEFAULT_OUT = "results"
 
@@ -93,8 +93,12 @@ class SearchSpec:
 
     @property
     def stem(self) -> str:
-        """The name of the file without folder and ending; ``search`` for standard input."""
-        return "search" if self.source.name == "<stdin>" else Path(self.source.name).stem
+        """The name of the file without folder and ending, as far as it can be in a folder's name.
+
+        ``search`` for standard input.
+        """
+        stem = "search" if self.source.name == "<stdin>" else Path(self.source.name).stem
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:80].strip(".-") or "search"
 
     def trial_config(self, values: Values) -> TrialConfig:
         """Return the concrete trial that ``values`` stand for."""

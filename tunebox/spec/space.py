@@ -6,6 +6,7 @@ A ``choice`` with one branch is a decision already taken and not searched: that 
 was exported keeps the names that it had in its search.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -74,6 +75,11 @@ class Space:
     def __init__(self, tree: Mapping[str, Any], source: YamlSource) -> None:
         self._leaves: dict[str, Leaf] = {}
         self._source = source
+        at_top = set(tree) & set(_DISTRIBUTIONS)
+        if at_top:
+            raise source.error(
+                min(at_top), "a distribution is the value of a setting, not the whole of a file"
+            )
         self._tree = self._parse(tree, "", ())
 
     @property
@@ -127,8 +133,8 @@ class Space:
         [(kind, value)] = node.items()
         if kind == "choice" and isinstance(value, dict):
             return self._parse_branches(value, path, condition)
-        distribution = self._choice(value, path) if kind == "choice" else self._range(
-            kind, value, path
+        distribution = (
+            self._choice(value, path) if kind == "choice" else self._range(kind, value, path)
         )
         self._leaves[path] = Leaf(path, distribution, condition)
         return self._leaves[path]
@@ -163,20 +169,25 @@ class Space:
         ):
             raise self._source.error(path, f"{kind} needs [low, high], two {what}, got {value!r}")
         low, high = value
-        if not (abs(low) < float("inf") and abs(high) < float("inf")):
+        if not all(abs(end) <= sys.float_info.max for end in value):
             raise self._source.error(path, f"{kind} needs finite ends, got {value!r}")
         if low >= high:
-            raise self._source.error(path, f"{kind} needs low < high, got low {low} and high {high}")
+            raise self._source.error(
+                path, f"{kind} needs low < high, got low {low} and high {high}"
+            )
         log = kind.startswith("log")
         if log and low <= 0:
             raise self._source.error(path, f"{kind} needs low > 0, got low {low}")
-        return Range(low, high, log, integer)
+        if integer:
+            return Range(low, high, log, integer)
+        # a whole number at both ends must not pass for a setting that takes whole numbers only
+        return Range(float(low), float(high), log, integer)
 
     def _choice(self, value: Any, path: str) -> Choice:
         if not isinstance(value, list) or not value:
             raise self._source.error(path, f"choice needs a list or branches, got {value!r}")
         for option in value:
-            if isinstance(option, dict | list):
+            if not isinstance(option, bool | int | float | str | None):
                 raise self._source.error(
                     path, f"an option is one value, got {option!r}; write branches as a mapping"
                 )

@@ -6,6 +6,14 @@ import yaml
 
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
+from tunebox.spec.yaml_source import FLOAT_RULE
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper that also quotes what is a number in YAML 1.2 only, like the name 12e4."""
+
+
+_Dumper.add_implicit_resolver(*FLOAT_RULE)
 
 
 def search_yaml(spec: SearchSpec) -> str:
@@ -26,14 +34,21 @@ def trial_yaml(spec: SearchSpec, values: Values, title: str) -> str:
     """
     tree = spec.space.fix(values)
     seed = spec.trial_config(values).training.seed
-    tree["training"] = {
-        **tree.get("training", {}),
-        "seed": spec.search.seed if seed is None else seed,
-    }
+    tree["training"] = with_seed(
+        tree.get("training", {}), spec.search.seed if seed is None else seed
+    )
     kept = ("max_epochs", "cpus_per_trial", "gpus_per_trial")
     tree["objectives"] = _objectives(spec)
     tree["search"] = {key: getattr(spec.search, key) for key in kept}
     return _dump(tree, title)
+
+
+def with_seed(training: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Return the settings ``training`` of a fixed trial with ``seed``, in the branch taken."""
+    if set(training) == {"choice"}:
+        [(branch, settings)] = training["choice"].items()
+        return {"choice": {branch: with_seed(settings or {}, seed)}}
+    return {**training, "seed": seed}
 
 
 def _objectives(spec: SearchSpec) -> dict[str, Any]:
@@ -42,6 +57,11 @@ def _objectives(spec: SearchSpec) -> dict[str, Any]:
 
 def _dump(tree: dict[str, Any], title: str) -> str:
     heading = f"# {title}\n" if title else ""
-    return heading + yaml.safe_dump(
-        tree, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    return heading + yaml.dump(
+        tree,
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        width=100,
+        allow_unicode=True,
     )

@@ -25,7 +25,8 @@ _Loader.yaml_implicit_resolvers = {
     first: [rule for rule in rules if rule[0] not in _REPLACED]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(_REPLACED[0], _FLOAT, list("-+0123456789."))
+FLOAT_RULE = (_REPLACED[0], _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver(*FLOAT_RULE)
 _Loader.add_implicit_resolver(_REPLACED[1], _BOOL, list("tTfF"))
 
 
@@ -77,23 +78,27 @@ def parse_yaml(text: str, name: str) -> YamlSource:
         lines: dict[str, int] = {}
         if node is not None:
             _note_lines(node, "", name, lines, frozenset())
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a safe loader
+        data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = mark.line + 1 if mark is not None else 1
         raise SearchFileError(f"{name}:{line}: not YAML: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except SearchFileError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: day 99 of a month
         raise SearchFileError(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(data, dict):
-        raise SearchFileError(f"{name}:1: a search file is a mapping of settings, like data: {{..}}")
+        raise SearchFileError(
+            f"{name}:1: a search file is a mapping of settings, like data: {{..}}"
+        )
     return YamlSource(name=name, text=text, data=data, lines=lines)
 
 
 def _note_lines(
     node: yaml.Node, path: str, name: str, lines: dict[str, int], above: frozenset[int]
 ) -> None:
-    line = node.start_mark.line + 1
     if id(node) in above:
+        line = lines[path]  # of the alias, not of what it stands for
         raise SearchFileError(f"{name}:{line}: {path}: an alias that contains itself")
     above = above | {id(node)}
     if isinstance(node, yaml.SequenceNode):
@@ -109,7 +114,9 @@ def _note_lines(
                 raise SearchFileError(f"{name}:{key_line}: a key must be a word")
             key = str(key_node.value)
             if key in seen:
-                raise SearchFileError(f"{name}:{key_line}: {path or key}: the key {key!r} is there twice")
+                raise SearchFileError(
+                    f"{name}:{key_line}: {path or key}: the key {key!r} is there twice"
+                )
             seen.add(key)
             # choice is how a branch is written, not a part of its name
             is_branching = key == "choice" and isinstance(value_node, yaml.MappingNode)

@@ -22,7 +22,8 @@ from tunebox.noise.settings import (
     UniformSettings,
 )
 from tunebox.training.curvature import curvature
-from tunebox.training.evaluate import accuracy_and_loss, clean_batches, noisy_batches
+from tunebox.training.evaluate import Evaluator, accuracy_and_loss, clean_batches, noisy_batches
+from tunebox.training.settings import EvaluationSettings
 
 _BATCH_SIZE = 512
 _NUM_PATCHES = 4
@@ -38,10 +39,10 @@ class RobustnessRow:
     """One line of the table.
 
     Attributes:
-        perturbation: ``clean``, ``gaussian``, ``uniform``, ``patch_mask``, ``down_up`` or
+        perturbation: ``clean``, ``search_noise``, ``gaussian``, ``uniform``, ``patch_mask``, ``down_up`` or
             ``gaussian_then_patch_mask``.
         strength_name: What ``strength`` is, as in the settings of the noise.
-        strength: 0 for ``clean``.
+        strength: 0 for ``clean`` and ``search_noise``.
         accuracy: Share of correct predictions, 0 to 1.
         loss: Mean cross-entropy in nats.
     """
@@ -78,6 +79,7 @@ def evaluate_robustness(
     *,
     seed: int,
     device: torch.device | str,
+    evaluation: EvaluationSettings | None = None,
     curvature_images: int = 512,
 ) -> RobustnessReport:
     """Return accuracy and loss under every perturbation, and the curvature.
@@ -87,6 +89,7 @@ def evaluate_robustness(
         test: All of it is perturbed, with one draw for each row.
         seed: Of every row's noise and of the curvature's directions.
         device: Where the work is done.
+        evaluation: Of the search that the model comes from; its noise is the second row.
         curvature_images: How many images, taken evenly from ``test``, the curvature is measured
             at; it costs 21 gradients for each.
     """
@@ -94,11 +97,16 @@ def evaluate_robustness(
     test = test.to(device)
     clean = accuracy_and_loss(model, clean_batches(test, _BATCH_SIZE))
     rows = [RobustnessRow("clean", "none", 0.0, *clean)]
+    if evaluation is not None:
+        measured = Evaluator(test, evaluation)(model)
+        noisy = measured["noisy_accuracy"], measured["noisy_loss"]
+        rows.append(RobustnessRow("search_noise", "none", 0.0, *noisy))
     for name, strength_name, strength, noise in _perturbations(test):
-        noisy = noisy_batches(
+        batches = noisy_batches(
             test, build_noise(noise), seed=seed, num_draws=1, batch_size=_BATCH_SIZE
         )
-        rows.append(RobustnessRow(name, strength_name, strength, *accuracy_and_loss(model, noisy)))
+        perturbed = accuracy_and_loss(model, batches)
+        rows.append(RobustnessRow(name, strength_name, strength, *perturbed))
     return RobustnessReport(rows, summarize_curvature(model, test, curvature_images, seed))
 
 

@@ -1,0 +1,69 @@
+"""The real command line in processes of its own, and a small search for it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SEARCH_FILE = """\
+# What does each method cost on clean digits?
+data: {kind: digits, train_images: 600}
+model: {kind: mlp, width: {choice: [16, 32]}, depth: 1, feature_dim: 8}
+losses:
+  choice:
+    clean_only: {cross_entropy: {on: clean}}
+    noisy_only:
+      cross_entropy: {on: noisy}
+      noise: {kind: gaussian, std: {uniform: [0.3, 1.5]}}
+    both:
+      cross_entropy: {on: both}
+      forward: joint
+      noise: {kind: gaussian, std: {uniform: [0.3, 1.5]}}
+    stability:
+      cross_entropy: {on: clean}
+      stability: {weight: {log_uniform: [0.01, 2]}}
+      noise: {kind: gaussian, std: 1.0}
+    ours:
+      cross_entropy: {on: clean}
+      discriminative: {weight: {log_uniform: [0.05, 5]}, momentum: {choice: [0.0, 0.9]}}
+      noise: {kind: gaussian, std: 1.0}
+optimizer: {kind: sgd, lr: {log_uniform: [0.02, 0.2]}}
+evaluation: {noise: {kind: gaussian, std: 1.0}, num_draws: 2}
+search: {trials: 12, min_epochs: 2, max_epochs: 6, reduction_factor: 2, seed: 3}
+"""
+
+
+def start_tunebox(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start the command line as the leader of a session, as a terminal does."""
+    set_by_others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")
+    environment = {k: v for k, v in os.environ.items() if k not in set_by_others}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tunebox", *map(str, arguments)],
+        cwd=cwd,
+        env={**environment, "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_tunebox(
+    *arguments: str | Path, cwd: Path, timeout: float = 150
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    with start_tunebox(*arguments, cwd=cwd) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def succeed(*arguments: str | Path, cwd: Path) -> str:
+    """Run the command line, which must end with code 0, and return what it printed."""
+    done = run_tunebox(*arguments, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout

@@ -1,0 +1,34 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import SEARCH_FILE, succeed
+from tunebox.records.search_folder import SearchFolder
+
+
+@dataclass(frozen=True)
+class RealSearch:
+    """A search that the command line ran, out of its working folder ``home``."""
+
+    home: Path
+    out: Path
+    folder: SearchFolder
+    printed: str
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.out / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def real_search(tmp_path_factory: pytest.TempPathFactory) -> RealSearch:
+    """One small search, shared: nothing may be changed in it."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    printed = succeed("search", "methods.yaml", "--out", "out", "--address", "local", cwd=home)
+    return RealSearch(home, home / "out", SearchFolder(home / "out" / "methods-1"), printed)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pareto import brute_force
+from tests.pareto.brute_force import FloatArray, shuffled, tables
+from tunebox.pareto.rungs import Ladder, rung_epochs
+
+
+@pytest.mark.parametrize(
+    ("min_epochs", "max_epochs", "factor", "expected"),
+    [
+        (1, 27, 3, (1, 3, 9)),
+        (1, 81, 3, (1, 3, 9, 27)),
+        (1, 243, 3, (1, 3, 9, 27, 81)),
+        (1, 244, 3, (1, 3, 9, 27, 81, 243)),
+        (1, 5**9, 5, tuple(5**k for k in range(9))),
+        (8, 32, 2, (8, 16)),
+        (2, 20, 4, (2, 8)),
+        (1, 1, 3, ()),
+        (5, 5, 2, ()),
+        (5, 6, 2, (5,)),
+        (1, 1000, 10, (1, 10, 100)),
+    ],
+)
+def test_rungs(min_epochs: int, max_epochs: int, factor: int, expected: tuple[int, ...]) -> None:
+    assert rung_epochs(min_epochs, max_epochs, factor) == expected
+    assert Ladder(min_epochs, max_epochs, factor).epochs == expected
+
+
+@given(st.integers(1, 20), st.integers(0, 5000), st.integers(2, 10))
+def test_rungs_are_all_powers_below_the_end(min_epochs: int, more: int, factor: int) -> None:
+    end = min_epochs + more
+    expected = [e for e in (min_epochs * factor**k for k in range(20)) if e < end]
+    assert list(rung_epochs(min_epochs, end, factor)) == expected
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((0, 9, 3), "rungs need 1 <= min_epochs <= max_epochs, got 0 and 9"),
+        ((10, 9, 3), "rungs need 1 <= min_epochs <= max_epochs, got 10 and 9"),
+        ((1, 9, 1), "reduction_factor must be at least 2, got 1"),
+    ],
+)
+def test_impossible_rungs(numbers: tuple[int, int, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rung_epochs(*numbers)
+
+
+def cost(*values: float) -> FloatArray:
+    return np.array(values)
+
+
+def test_first_trial_goes_on_and_between_rungs_every_trial_does() -> None:
+    ladder = Ladder(2, 18, 3)
+    assert ladder.report("a", 2, cost(0.0))
+    assert not ladder.report("b", 2, cost(9.0))
+    for epoch in (1, 3, 5, 7, 18):
+        assert ladder.report("b", epoch, cost(9.0))
+
+
+def test_rungs_do_not_mix() -> None:
+    ladder = Ladder(1, 9, 3)
+    for number in range(6):
+        ladder.report(f"t{number}", 1, cost(0.0))
+    assert ladder.report("late", 3, cost(9.0))  # the first one there
+
+
+def test_second_report_at_a_rung_replaces_the_first() -> None:
+    ladder = Ladder(1, 9, 3)
+    for number in range(5):
+        ladder.report(f"t{number}", 1, cost(float(number)))
+    assert not ladder.report("x", 1, cost(9.0))
+    once, again = (ladder.report("x", 1, cost(1.5)) for _ in range(2))
+    assert (once, again) == (False, False)  # third of six: two go on
+    assert ladder.report("x", 1, cost(0.5))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_one_objective_goes_on_among_the_best(factor: int) -> None:
+    values = np.random.default_rng(factor).permutation(60).astype(float)
+    ladder = Ladder(1, 100, factor)
+    for n, value in enumerate(values, start=1):
+        better = sum(other < value for other in values[:n])
+        expected = better < math.ceil(n / factor)
+        assert ladder.report(f"t{n}", 1, cost(value)) == expected
+
+
+@pytest.mark.parametrize("num_objectives", [2, 3, 4])
+@pytest.mark.parametrize("factor", [2, 3])
+def test_several_objectives_go_on_by_rank_then_isolation(num_objectives: int, factor: int) -> None:
+    costs = shuffled(40, num_objectives, seed=factor)
+    ladder = Ladder(1, 100, factor)
+    for n in range(1, len(costs) + 1):
+        best = brute_force.spreading_order(costs[:n])[: math.ceil(n / factor)]
+        assert ladder.report(f"t{n}", 1, costs[n - 1]) == (n - 1 in best)
+
+
+@given(tables(min_rows=2), st.integers(2, 4), st.data())
+def test_dominating_trial_is_not_stopped_where_the_dominated_goes_on(
+    costs: FloatArray, factor: int, data: st.DataObject
+) -> None:
+    """Both judged against the same trials: all of them, each of the two as the newest."""
+    ladder = Ladder(1, 27, factor)
+    for number, row in enumerate(costs):
+        ladder.report(f"t{number}", 1, row)
+    one, other = (data.draw(st.integers(0, len(costs) - 1)) for _ in range(2))
+    if not brute_force.dominates(costs[one], costs[other]):
+        return
+    worse_goes_on = ladder.report(f"t{other}", 1, costs[other])
+    better_goes_on = ladder.report(f"t{one}", 1, costs[one])
+    assert better_goes_on or not worse_goes_on
+
+
+@given(tables(num_objectives=2), st.integers(2, 4), st.data())
+def test_improving_a_trial_of_two_objectives_never_stops_it(
+    costs: FloatArray, factor: int, data: st.DataObject
+) -> None:
+    """The same trials seen before, then one trial or one that dominates it.
+
+    With three objectives or more this does not hold: the better one may stand in a crowd.
+    """
+    step = st.integers(0, 3)
+    better = costs[-1] - np.array([data.draw(step), data.draw(step)], dtype=float)
+    decisions = []
+    for newest in (costs[-1], better):
+        ladder = Ladder(1, 27, factor)
+        for number, row in enumerate(costs[:-1]):
+            ladder.report(f"t{number}", 1, row)
+        decisions.append(ladder.report("x", 1, newest))
+    assert decisions[1] or not decisions[0]
+
+
+@given(tables(), st.integers(2, 4))
+def test_same_reports_give_the_same_decisions(costs: FloatArray, factor: int) -> None:
+    def decide() -> list[bool]:
+        ladder = Ladder(1, 27, factor)
+        return [ladder.report(f"t{number}", 1, row) for number, row in enumerate(costs)]
+
+    assert decide() == decide()
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_costs_are_finite(bad: float) -> None:
+    with pytest.raises(AssertionError):
+        Ladder(1, 9, 3).report("a", 1, cost(0.0, bad))

@@ -1,0 +1,206 @@
+"""What the sampler is told and what it suggests, seen in Optuna's own studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+
+from tests.search.make_search import make_spec
+from tunebox.search.sampler import MIN_TRIALS, RungSampler
+from tunebox.spec.space import Choice, Space, Values
+from tunebox.spec.yaml_source import parse_yaml
+
+EPOCHS = (1, 3, 9)
+WORST = np.array([0.25, 3.0])
+
+Studies = dict[int, optuna.Study]
+
+
+@pytest.fixture
+def studies(monkeypatch: pytest.MonkeyPatch) -> Studies:
+    """The studies that the sampler makes, by epoch, in the order of the epochs."""
+    made: list[optuna.Study] = []
+    by_epoch: Studies = {}
+    original: Callable[..., optuna.Study] = optuna.create_study
+
+    def create(**settings: Any) -> optuna.Study:
+        made.append(original(**settings))
+        by_epoch[EPOCHS[len(made) - 1]] = made[-1]
+        return made[-1]
+
+    monkeypatch.setattr(optuna, "create_study", create)
+    return by_epoch
+
+
+@pytest.fixture
+def sampler(studies: Studies) -> RungSampler:
+    return RungSampler(make_spec().space, EPOCHS, WORST, seed=0)
+
+
+def tell(sampler: RungSampler, trial_id: str, epoch: int, *costs: float) -> None:
+    sampler.tell(trial_id, epoch, np.array(costs))
+
+
+def trials(study: optuna.Study, state: OptunaState) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False, states=(state,))
+
+
+def run(sampler: RungSampler, trial_id: str, until: int, costs: float) -> Values:
+    values = sampler.ask(trial_id)
+    for epoch in range(1, until + 1):
+        tell(sampler, trial_id, epoch, costs, -costs)
+    sampler.end(trial_id, failed=False)
+    return values
+
+
+def test_suggestions_are_the_active_leaves_within_their_ranges(sampler: RungSampler) -> None:
+    space = make_spec().space
+    seen = set()
+    for number in range(40):
+        values = sampler.ask(f"t{number}")
+        seen.add(values["losses"])
+        assert set(values) == {leaf.path for leaf in space.leaves if leaf.is_active(values)}
+        for leaf in space.leaves:
+            if leaf.path not in values:
+                continue
+            value, distribution = values[leaf.path], leaf.distribution
+            if isinstance(distribution, Choice):
+                assert value in distribution.options
+            else:
+                assert isinstance(value, int if distribution.integer else float)
+                assert distribution.low <= float(value) <= distribution.high
+    assert seen == {"clean_only", "noisy_only", "stability"}
+
+
+def test_a_running_trial_runs_in_every_study(sampler: RungSampler, studies: Studies) -> None:
+    values = sampler.ask("a")
+    for study in studies.values():
+        (trial,) = study.get_trials(deepcopy=False)
+        assert trial.state is OptunaState.RUNNING
+        assert trial.params == values
+
+
+def test_each_study_holds_what_was_measured_at_its_epoch(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    sampler.ask("a")
+    for epoch in range(1, 10):
+        tell(sampler, "a", epoch, float(epoch), -float(epoch))
+    sampler.end("a", failed=False)
+    for epoch, study in studies.items():
+        (trial,) = study.get_trials(deepcopy=False)
+        assert trial.state is OptunaState.COMPLETE
+        assert trial.values == [epoch, -epoch]
+
+
+def test_stopped_trial_is_complete_nowhere_above_its_rung(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    for number in range(25):
+        run(sampler, f"t{number}", until=3 if number % 2 else 1, costs=float(number))
+    assert len(trials(studies[1], OptunaState.COMPLETE)) == 25
+    assert len(trials(studies[3], OptunaState.COMPLETE)) == 12
+    assert trials(studies[9], OptunaState.COMPLETE) == []
+    assert len(trials(studies[9], OptunaState.FAIL)) == 25
+    for study in studies.values():
+        assert trials(study, OptunaState.RUNNING) == []
+
+
+@pytest.mark.parametrize("until", [0, 1, 2, 3, 8])
+def test_failed_trial_counts_as_worst_where_it_never_came(
+    sampler: RungSampler, studies: Studies, until: int
+) -> None:
+    sampler.ask("a")
+    for epoch in range(1, until + 1):
+        tell(sampler, "a", epoch, 0.125, 0.5)
+    sampler.end("a", failed=True)
+    for epoch, study in studies.items():
+        (trial,) = study.get_trials(deepcopy=False)
+        assert trial.state is OptunaState.COMPLETE
+        assert trial.values == ([0.125, 0.5] if epoch <= until else WORST.tolist())
+
+
+def test_end_of_a_trial_that_was_never_asked_or_has_ended_is_no_news(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    sampler.end("unknown", failed=True)
+    run(sampler, "a", until=1, costs=0.5)
+    sampler.end("a", failed=True)
+    assert len(trials(studies[1], OptunaState.COMPLETE)) == 1
+    assert trials(studies[9], OptunaState.COMPLETE) == []
+
+
+def test_epoch_reported_again_after_a_restart_is_no_news(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    sampler.ask("a")
+    tell(sampler, "a", 1, 0.5, 0.5)
+    tell(sampler, "a", 1, 0.75, 0.75)
+    assert studies[1].get_trials(deepcopy=False)[0].values == [0.5, 0.5]
+
+
+def test_highest_study_with_enough_trials_is_asked(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    def asked(trial_id: str) -> int:
+        """The epoch of the study in which the sampler drew: the others got a copy."""
+        sampler.ask(trial_id)
+        # Optuna notes the start of a trial that it was asked for, copies have one too; what
+        # only the asked study has is the sampler's note of the parameters' search spaces
+        counts = {epoch: len(study.get_trials(deepcopy=False)) for epoch, study in studies.items()}
+        assert len(set(counts.values())) == 1
+        return next(
+            epoch
+            for epoch, study in studies.items()
+            if study.get_trials(deepcopy=False)[-1].system_attrs
+            or not hasattr(study, "unreachable")
+        )
+
+    for number in range(MIN_TRIALS):
+        run(sampler, f"t{number}", until=9, costs=float(number))
+    assert asked("next") in EPOCHS
+
+
+def suggestions(seed: int, count: int = 30) -> list[Values]:
+    sampler = RungSampler(make_spec().space, EPOCHS, WORST, seed)
+    return [run(sampler, f"t{n}", until=(1, 3, 9)[n % 3], costs=float(n % 7)) for n in range(count)]
+
+
+def test_same_seed_and_reports_give_the_same_suggestions() -> None:
+    first = suggestions(seed=1)
+    assert suggestions(seed=1) == first
+    assert suggestions(seed=2) != first
+    assert len({str(values) for values in first}) == len(first)  # and not the same one for ever
+
+
+def test_several_running_trials_get_different_settings() -> None:
+    sampler = RungSampler(make_spec().space, EPOCHS, WORST, seed=0)
+    for number in range(12):
+        run(sampler, f"t{number}", until=9, costs=float(number))
+    at_once = [sampler.ask(f"r{number}") for number in range(6)]
+    assert len({values["optimizer/lr"] for values in at_once}) == 6
+
+
+@pytest.mark.parametrize("num_objectives", [1, 2, 3, 4])
+def test_any_number_of_objectives(num_objectives: int) -> None:
+    generator = np.random.default_rng(0)
+    sampler = RungSampler(make_spec().space, (1, 2), np.ones(num_objectives), seed=0)
+    for number in range(15):
+        sampler.ask(f"t{number}")
+        sampler.tell(f"t{number}", 1, generator.random(num_objectives))
+        sampler.end(f"t{number}", failed=number % 5 == 0)
+
+
+def test_options_of_every_type_come_back_as_they_were() -> None:
+    source = parse_yaml("x: {choice: [null, true, 2, 0.5, word]}", "made.yaml")
+    sampler = RungSampler(Space(source.data, source), (1, 3), WORST, seed=0)
+    options = {sampler.ask(f"t{number}")["x"] for number in range(60)}
+    assert {(type(option), option) for option in options} == {
+        (type(option), option) for option in (None, True, 2, 0.5, "word")
+    }

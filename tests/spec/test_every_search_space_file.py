@@ -1,0 +1,101 @@
+"""What every search file that ships promises."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tunebox.spec.load import load_spec, shipped_files, shipped_folder, spec_from_source
+from tunebox.spec.sample import sample_values
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.space import Choice
+from tunebox.spec.write import search_yaml, trial_yaml
+from tunebox.spec.yaml_source import parse_yaml
+
+FILES = sorted(shipped_folder().rglob("*.y*ml"))
+METHODS = {"clean_only", "noisy_only", "both", "stability", "ours"}
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+@pytest.fixture
+def spec(path: Path) -> SearchSpec:
+    return load_spec(str(path))
+
+
+def test_there_are_files() -> None:
+    assert len(FILES) > 0
+    assert shipped_files() == FILES  # none in a folder below, none with another ending
+
+
+def test_it_is_found_by_its_name(path: Path, spec: SearchSpec) -> None:
+    assert load_spec(path.stem).source.text == spec.source.text
+    assert spec.stem == path.stem
+
+
+def test_line_1_asks_a_question(spec: SearchSpec) -> None:
+    assert spec.source.text.startswith("# ")
+    assert spec.question.endswith("?")
+
+
+def test_it_searches_something(spec: SearchSpec) -> None:
+    assert spec.space.leaves
+
+
+def test_sampled_trials_are_valid(spec: SearchSpec) -> None:
+    generator = random.Random(0)
+    for _ in range(200):
+        spec.trial_config(sample_values(spec.space, generator))
+
+
+def test_every_branch_and_option_is_reached(spec: SearchSpec) -> None:
+    generator = random.Random(0)
+    reached: dict[str, set[object]] = {leaf.path: set() for leaf in spec.space.leaves}
+    for _ in range(500):
+        for name, value in sample_values(spec.space, generator).items():
+            reached[name].add(value)
+    for leaf in spec.space.leaves:
+        if isinstance(leaf.distribution, Choice):
+            assert reached[leaf.path] == set(leaf.distribution.options), leaf.path
+
+
+def test_methods_are_branches_of_the_losses(spec: SearchSpec) -> None:
+    branching = [leaf for leaf in spec.space.leaves if leaf.path == "losses"]
+    if "choice" not in spec.source.data["losses"]:
+        assert not branching
+        return
+    assert set(spec.source.data["losses"]["choice"]) == METHODS
+    assert isinstance(branching[0].distribution, Choice)
+    assert set(branching[0].distribution.options) == METHODS
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_method_is_what_its_name_says(spec: SearchSpec, method: str) -> None:
+    if "choice" not in spec.source.data["losses"]:
+        pytest.skip("a file without the five methods")
+    generator = random.Random(0)
+    values = next(
+        drawn
+        for drawn in (sample_values(spec.space, generator) for _ in range(500))
+        if drawn["losses"] == method
+    )
+    losses = spec.trial_config(values).losses
+    views = {"noisy_only": "noisy", "both": "both"}
+    assert losses.cross_entropy.on == views.get(method, "clean")
+    assert (losses.stability is not None) == (method == "stability")
+    assert (losses.discriminative is not None) == (method == "ours")
+    assert (losses.noise is None) == (method == "clean_only")
+
+
+def test_it_is_written_and_read_back_as_it_was(spec: SearchSpec) -> None:
+    again = spec_from_source(parse_yaml(search_yaml(spec), "written.yaml"))
+    assert again.space.leaves == spec.space.leaves
+    values = sample_values(spec.space, random.Random(1))
+    trial = spec_from_source(parse_yaml(trial_yaml(spec, values, "A trial"), "trial.yaml"))
+    assert trial.trial_config({}).losses == spec.trial_config(values).losses
