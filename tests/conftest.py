@@ -2,9 +2,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.command_line import SEARCH_FILE, succeed
 from tunebox.records.search_folder import SearchFolder
+
+# On a busy machine a slow example is no fault; the same examples each time make failures repeat.
+settings.register_profile("tunebox", deadline=None, derandomize=True, database=None)
+settings.load_profile("tunebox")
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,6 @@ def search(
         TuneboxError: Something that a person can put right; nothing has been written.
     """
     from tunebox.data.check import check_data, prepare_data
-    from tunebox.search.cluster import check_resources, connect
 
     spec = load_spec(file, options)
     if not spec.space.leaves:
@@ -83,6 +82,9 @@ def search(
     uri = resolve_tracking_uri(tracking_uri, out)
     data = _fixed_config(spec).data
     check_data(data)
+
+    from tunebox.search.cluster import check_resources, connect
+
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         prepare_data(data)

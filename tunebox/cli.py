@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 import typer.exceptions
+from pydantic import ValidationError
 from rich.console import Console
 
 import tunebox
@@ -49,7 +50,7 @@ def main() -> None:
     except TuneboxError as error:
         _fail(str(error))
     except typer.exceptions.TyperException as error:
-        _fail(f"{_message(error)} See tunebox -h")
+        _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
 
@@ -321,7 +322,11 @@ def _front_title(name: str, log: Any) -> str:
 
 def _message(error: typer.exceptions.TyperException) -> str:
     formatted = getattr(error, "format_message", None)
-    return " ".join(str(formatted() if formatted else error).split())
+    message = " ".join(str(formatted() if formatted else error).split())
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):  # typer leaves out what was typed
+        message = f"{message.partition(',')[0]}, got {cause.errors()[0]['input']!r}"
+    return message
 
 
 def _fail(message: str) -> None:

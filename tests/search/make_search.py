@@ -52,7 +52,9 @@ def metrics_at(values: Values, epoch: int) -> dict[str, float]:
         weight = float(values["losses/stability/stability/weight"] or 0)
         bonus = 0.15 * math.exp(-(math.log10(weight) ** 2))
     learned = 1 - math.exp(-epoch / 3)
-    fit = math.exp(-(math.log10(lr / 0.03) ** 2)) * (1 - 0.1 * abs(float(values["model/depth"] or 0) - 2))
+    fit = math.exp(-(math.log10(lr / 0.03) ** 2)) * (
+        1 - 0.1 * abs(float(values["model/depth"] or 0) - 2)
+    )
     clean = learned * fit * (1 - 0.5 * std**2)
     noisy = learned * fit * (0.3 + 0.5 * math.sqrt(std) + bonus)
     return {"clean_accuracy": clean, "noisy_accuracy": noisy, "train_loss": 1 - clean}

@@ -12,7 +12,6 @@ from optuna.trial import TrialState as OptunaState
 from tests.search.make_search import Simulation, make_decisions, make_spec, metrics_at
 from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import MissingObjectiveError
-from tunebox.search.decisions import Decisions
 from tunebox.spec.sample import sample_values
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
@@ -71,7 +70,7 @@ def test_studies_hold_what_was_measured_at_their_epochs(studies: list[optuna.Stu
         ):
             assert trial.params == values
             if reached < epoch:
-                assert trial.state is OptunaState.FAIL
+                assert trial.state in (OptunaState.FAIL, OptunaState.PRUNED)
                 assert trial.values is None
             else:
                 assert trial.state is OptunaState.COMPLETE
@@ -175,37 +174,34 @@ def random_search(spec: SearchSpec, budget: int, seed: int) -> list[dict[str, fl
     """Settings drawn at random, each trained to the end."""
     generator = random.Random(seed)
     last = spec.search.max_epochs
-    return [
-        metrics_at(sample_values(spec.space, generator), last) for _ in range(budget // last)
-    ]
+    return [metrics_at(sample_values(spec.space, generator), last) for _ in range(budget // last)]
 
 
 def test_finds_more_than_random_search_with_the_same_epochs() -> None:
-    budget, seeds = 270, range(8)
+    budget, seeds = 180, range(6)
     found, at_random = [], []
     for seed in seeds:
         spec = make_spec(seed)
         found.append(volume(spec, simulate(spec, budget).results))
         at_random.append(volume(spec, random_search(spec, budget, seed)))
     assert np.mean(found) > np.mean(at_random)
-    assert sum(one > other for one, other in zip(found, at_random, strict=True)) >= 6
+    assert sum(one > other for one, other in zip(found, at_random, strict=True)) >= 5
 
 
 def test_learns_where_the_good_settings_are() -> None:
-    """Late suggestions are nearer to the best learning rate than early ones."""
+    """Late suggestions are nearer to the best learning rate than early ones.
+
+    They are not if the sampler forgets the trials that were stopped: all that finished have a good
+    learning rate, so that none among them speaks against a bad one.
+    """
     early: list[float] = []
     late: list[float] = []
-    for seed in range(4):
-        simulation = simulate(make_spec(seed), 270)
+    for seed in range(3):
+        simulation = simulate(make_spec(seed), 200)
         distances = [
             abs(math.log10(float(values["optimizer/lr"] or 0) / 0.03))
             for values in simulation.settings
         ]
         early += distances[:15]
-        late += distances[-30:]
+        late += distances[-20:]
     assert np.median(late) < 0.7 * np.median(early)
-
-
-def test_is_made_of_settings_alone() -> None:
-    spec = make_spec()
-    assert isinstance(make_decisions(spec), Decisions)

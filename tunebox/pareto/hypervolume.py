@@ -22,3 +22,21 @@ def hypervolume(costs: FloatArray, reference: FloatArray) -> float:
     if costs.shape[1] == 1:  # moocore starts at two objectives
         return max(0.0, float(reference[0] - np.min(costs)))
     return float(moocore.hypervolume(costs, ref=reference))
+
+
+class RunningHypervolume:
+    """The hypervolume of points that come one after the other; only non-dominated ones are kept."""
+
+    def __init__(self, reference: FloatArray) -> None:
+        self._reference = reference
+        self._front: FloatArray = np.zeros((0, len(reference)))
+        self.value = 0.0
+
+    def add(self, costs: FloatArray) -> None:
+        """Take in one point ``(D,)``, finite, lower is better, and bring ``value`` up to date."""
+        is_inside = bool((costs < self._reference).all())
+        if not is_inside or bool((self._front <= costs).all(axis=1).any()):
+            return
+        kept = self._front[~(costs <= self._front).all(axis=1)]
+        self._front = np.vstack([kept, costs])
+        self.value = hypervolume(self._front, self._reference)

@@ -57,11 +57,10 @@ def _init(address: str | None) -> str:
         "configure_logging": True,
         "runtime_env": {"env_vars": {**_MALLOC, **_checkout_path()}},
     }
-    started_here = _started_here() if address in (None, "auto") else None
-    address = started_here or address
+    if address in (None, "auto") and _is_started_here():
+        return _join(None, options)
     if address is not None and address != "local":
-        _join(address, options)
-        return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address} ({_resources()})"
+        return _join(address, options)
     ray.init(
         address="local",
         include_dashboard=False,
@@ -71,27 +70,31 @@ def _init(address: str | None) -> str:
     return f"started Ray on this machine ({_resources()})"
 
 
-def _join(address: str, options: dict[str, Any]) -> None:
+def _join(address: str | None, options: dict[str, Any]) -> str:
+    """Join the cluster at ``address``; None: the one of ``ray start``, with Ray's token for it."""
     try:
-        _check_listens(address)
+        if address is not None:
+            _check_listens(address)
         ray.init(address=address, **options)
-    # Ray ends the process when what listens there is no cluster
+    # Ray ends the process when it gets no right answer
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address!r}; check --address and the variable "
-            "RAY_ADDRESS, or give --address local to start Ray on this machine"
+            f"no Ray cluster answers at {address or 'the address of ray start'!r}; check "
+            "--address and RAY_ADDRESS (a cluster that wants a token needs RAY_AUTH_MODE=token), "
+            "or give --address local to start Ray on this machine"
         ) from error
+    return f"joined the Ray cluster at {ray.get_runtime_context().gcs_address} ({_resources()})"
 
 
-def _started_here() -> str | None:
-    """Return the address that ``ray start`` left on this machine, None if nothing listens there."""
+def _is_started_here() -> bool:
+    """Return whether the cluster that ``ray start`` made on this machine is still there."""
     folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     try:
         address = (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
         _check_listens(address)
     except (OSError, ValueError):
-        return None
-    return address
+        return False
+    return True
 
 
 def _check_listens(address: str) -> None:

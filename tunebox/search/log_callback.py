@@ -48,7 +48,8 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         record = self._log.trials[trial.config["trial_id"]]
         if result["epoch"] <= record.epochs:
             return
-        report = Report(int(result["epoch"]), trial_metrics(result), float(result["timestamp"]))
+        # by the clock of the driver: Ray's own timestamp is in whole seconds
+        report = Report(int(result["epoch"]), trial_metrics(result), time.time())
         record.history.append(report)
         record.node = result.get("hostname")
         for observer in self._observers:

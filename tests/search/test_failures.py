@@ -1,0 +1,82 @@
+"""Trials that diverge or raise end, are recorded, and do not end the search."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests.command_line import run_tunebox
+from tunebox.records.search_folder import SearchFolder
+from tunebox.records.trial_tables import read_log
+from tunebox.trials import TrialLog, TrialState
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+# patches larger than the images are found out by the first batch
+SEARCH_FILE = """\
+data: {kind: digits, train_images: 300}
+model: {kind: mlp, width: {choice: [8, 16]}, depth: 1, feature_dim: 4}
+losses:
+  choice:
+    fine: {cross_entropy: {on: clean}}
+    raises: {cross_entropy: {on: noisy}, noise: {kind: patch_mask, size: 50, count: 1}}
+optimizer: {kind: sgd, lr: {choice: [0.05, 1.0e+6]}}
+evaluation: {noise: {kind: gaussian, std: 0.5}}
+search: {trials: 9, min_epochs: 2, max_epochs: 2, seed: 0}
+"""
+ALL_RAISE = SEARCH_FILE.replace("fine: {cross_entropy: {on: clean}}", "").replace("9", "2")
+
+
+def search(text: str, home: Path, address: str) -> subprocess.CompletedProcess[str]:
+    (home / "faulty.yaml").write_text(text, encoding="utf-8")
+    return run_tunebox("search", "faulty.yaml", "--address", address, cwd=home)
+
+
+def read(home: Path) -> TrialLog:
+    return read_log(SearchFolder(home / "results" / "faulty-1"))
+
+
+def test_the_search_goes_on(tmp_path: Path, ray_address: str) -> None:
+    done = search(SEARCH_FILE, tmp_path, ray_address)
+    assert done.returncode == 0, done.stderr
+    log = read(tmp_path)
+    assert len(log.trials) == 9
+    for trial in log.trials.values():
+        if trial.settings["losses"] == "raises":
+            assert trial.state is TrialState.FAILED
+            assert trial.reason is not None
+            assert "size must be at most 8" in trial.reason
+            assert trial.epochs == 0
+        elif trial.settings["optimizer/lr"] == 1e6:
+            assert trial.state is TrialState.DIVERGED
+            assert trial.reason is not None
+            assert trial.reason.endswith(f"at epoch {trial.epochs}")
+        else:
+            assert trial.state is TrialState.FINISHED
+    counts = {state: log.count(state) for state in (TrialState.FAILED, TrialState.DIVERGED)}
+    assert all(counts.values())
+    assert log.count(TrialState.FINISHED) > 0
+    for state, count in counts.items():
+        noun = "trial" if count == 1 else "trials"
+        assert f"{count} {noun} {state.value}, first" in done.stdout
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tunebox")
+    runs = client.search_runs([experiment.experiment_id], "tags.`tunebox.kind` = 'trial'")
+    assert {run.data.tags["tunebox.trial_id"]: run.data.tags["tunebox.state"] for run in runs} == {
+        trial_id: trial.state.value for trial_id, trial in log.trials.items()
+    }
+    assert all(
+        (run.info.status == "FINISHED") == (run.data.tags["tunebox.state"] == "finished")
+        for run in runs
+    )
+
+
+def test_a_search_in_which_all_trials_fail_says_why(tmp_path: Path, ray_address: str) -> None:
+    done = search(ALL_RAISE, tmp_path, ray_address)
+    assert done.returncode == 1
+    assert read(tmp_path).count(TrialState.FAILED) == 2
+    assert "2 trials failed, first 0000: " in done.stdout
+    assert "size must be at most 8" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr == "error: no trial ended as it should, so there is no front\n"
