@@ -1,9 +1,13 @@
 """The real command line in processes of its own, and a small search for it."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
 
 SEARCH_FILE = """\
 # What does each method cost on clean digits?
@@ -31,6 +35,13 @@ optimizer: {kind: sgd, lr: {log_uniform: [0.02, 0.2]}}
 evaluation: {noise: {kind: gaussian, std: 1.0}, num_draws: 2}
 search: {trials: 12, min_epochs: 2, max_epochs: 6, reduction_factor: 2, seed: 3}
 """
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def start_tunebox(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
@@ -67,3 +78,11 @@ def succeed(*arguments: str | Path, cwd: Path) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return done.stdout
+
+
+def mlflow_runs(out: Path, filter_string: str = "") -> list[Run]:
+    """Return the runs in the store of ``out``."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tunebox")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], filter_string, max_results=5000))

@@ -1,5 +1,6 @@
 """Search the training settings of robust image classifiers on a Ray cluster."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,11 @@ if TYPE_CHECKING:
 
 __version__ = version("tunebox")
 __all__ = ["__version__", "load_model", "read_front", "search"]
+
+# The package of this name is imported now (it is empty) and forgotten: imported later, it would
+# take the place of the function.
+import_module("tunebox.search")
+globals().pop("search")
 
 
 def __getattr__(name: str) -> Any:

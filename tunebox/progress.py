@@ -71,6 +71,8 @@ class SearchProgress(SearchObserver):
         self._live.update(Group(bar, Text(self._trials()), Text(self._gains())), refresh=True)
 
     def _trials(self) -> str:
+        if not self._log.trials:
+            return "starting worker processes"
         count = self._log.count
         lost = count(TrialState.FAILED) + count(TrialState.DIVERGED)
         return (

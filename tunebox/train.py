@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,7 +19,7 @@ from tunebox.records.search_folder import next_free_name
 from tunebox.records.tracking import resolve_tracking_uri
 from tunebox.spec.load import find_source, spec_from_source
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.spec.write import trial_yaml
+from tunebox.spec.write import trial_yaml, with_seed
 from tunebox.tables import format_metric
 from tunebox.trials import non_finite_metric
 
@@ -58,7 +58,7 @@ def train(
         file: A search file without distributions, as export writes it, or ``-``.
         max_epochs: Instead of the file's.
         seed: Instead of the file's ``training/seed``.
-        to: Of the model; it must not exist. None: ``<out>/<name of the file>-1``, ..
+        to: Of the model; it must not exist. None: ``<out>/trained-1``, ..
         out: The folder of all searches.
         tracking_uri: As in `tunebox.search`.
         console: Where to show progress; None shows nothing.
@@ -66,17 +66,7 @@ def train(
     Raises:
         TuneboxError: Something that a person can put right.
     """
-    source = find_source(file)
-    if seed is not None:
-        training = {**source.data.get("training", {}), "seed": seed}
-        source = replace(source, data={**source.data, "training": training})
-    spec = spec_from_source(source, {"max_epochs": max_epochs, "out": out})
-    if spec.space.leaves:
-        paths = ", ".join(leaf.path for leaf in spec.space.leaves[:3])
-        raise SearchFileError(
-            f"{spec.source.name}: {len(spec.space.leaves)} settings are distributions ({paths}, "
-            "..); train needs a fixed trial, as tunebox export writes it"
-        )
+    spec = _fixed_spec(file, seed, {"max_epochs": max_epochs, "out": out})
     folder_of_all = Path(spec.search.out)
     uri = resolve_tracking_uri(tracking_uri, folder_of_all)
     target = Path(to) if to else folder_of_all / next_free_name(folder_of_all, "trained")
@@ -96,6 +86,22 @@ def train(
     undelivered = runs.close(_MLFLOW_TIMEOUT)
     warnings = [f"MLflow did not take {undelivered} updates"] if undelivered else []
     return TrainResult(target, metrics, runs.public_uri, interrupted(), warnings)
+
+
+def _fixed_spec(file: str, seed: int | None, overrides: dict[str, Any]) -> SearchSpec:
+    source = find_source(file)
+    spec = spec_from_source(source, overrides)
+    if spec.space.leaves:
+        paths = ", ".join(leaf.path for leaf in spec.space.leaves[:3])
+        raise SearchFileError(
+            f"{spec.source.name}: {len(spec.space.leaves)} settings are distributions ({paths}, "
+            "..); train needs a fixed trial, as tunebox export writes it"
+        )
+    if seed is None:
+        return spec
+    training = with_seed(source.data.get("training", {}), seed)
+    seeded = replace(source, data={**source.data, "training": training})
+    return spec_from_source(seeded, overrides)
 
 
 def _prepare(spec: SearchSpec) -> "TrialRun":

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.pareto import brute_force
 from tests.pareto.brute_force import FloatArray, shuffled, tables
-from tunebox.pareto.hypervolume import hypervolume
+from tunebox.pareto.hypervolume import RunningHypervolume, hypervolume
 
 
 @given(tables(max_rows=8), st.lists(st.integers(0, 5), min_size=4, max_size=4))
@@ -55,3 +55,14 @@ def test_order_does_not_matter_and_more_trials_do_no_harm(
     whole = hypervolume(costs, reference)
     assert hypervolume(costs[order], reference) == pytest.approx(whole)
     assert hypervolume(costs[:-1], reference) <= whole + 1e-9
+
+
+@given(tables(max_rows=8))
+def test_running_hypervolume_is_that_of_all_points_so_far(costs: FloatArray) -> None:
+    reference = np.full(costs.shape[1], 4.0)
+    running = RunningHypervolume(reference)
+    assert running.value == 0
+    for number, point in enumerate(costs, start=1):
+        running.add(point)
+        expected = brute_force.hypervolume(costs[:number], reference)
+        assert running.value == pytest.approx(expected, abs=1e-12)

@@ -1,5 +1,6 @@
 """Where a search runs: on a cluster that is joined and left running, or on none at all."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import tunebox
 from tests.command_line import SEARCH_FILE, run_tunebox, succeed
 from tests.search.conftest import RayCluster
 from tunebox.api import SearchResult
+from tunebox.search.decisions import Decisions
 from tunebox.spec.space import Values
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -42,41 +44,52 @@ def outcome(result: SearchResult) -> list[tuple[Values, str, list[tuple[float, f
     ]
 
 
-def test_a_cluster_is_joined_and_left_running(home: Path, ray_address: str) -> None:
-    options = ("--trials", "2", "--max-epochs", "2", "--address", ray_address)
-    printed = succeed("search", "methods.yaml", *options, cwd=home)
-    assert printed.startswith(f"methods-1: joined the Ray cluster at {ray_address} (2 CPUs, 0 GPUs)")
-    with socket.create_connection(("127.0.0.1", int(ray_address.split(":")[1])), 5):
-        pass
-
-
-def test_what_ray_start_made_is_found(
+def test_what_ray_start_made_is_joined_and_left_running(
     home: Path, ray_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", ray_cluster.folder)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     printed = succeed("search", "methods.yaml", "--trials", "1", "--max-epochs", "2", cwd=home)
-    assert f"joined the Ray cluster at {ray_cluster.address}" in printed
+    pattern = r"methods-1: joined the Ray cluster at [\d.]+:(\d+) \(2 CPUs, \d+ GPUs\)\n"
+    found = re.match(pattern, printed)
+    assert found is not None, printed
+    port = ray_cluster.address.split(":")[1]
+    assert found[1] == port
+    socket.create_connection(("127.0.0.1", int(port)), 5).close()
 
 
 @pytest.mark.usefixtures("joined")
-def test_one_worker_and_the_same_seed_give_the_same_search(home: Path) -> None:
-    results = [
+def test_one_worker_and_the_same_seed_give_the_same_search(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[str, int]] = []
+    report = Decisions.report
+
+    def note(self: Decisions, trial_id: str, epoch: int, metrics: dict[str, float]) -> bool:
+        judged.append((trial_id, epoch))
+        return report(self, trial_id, epoch, metrics)
+
+    monkeypatch.setattr(Decisions, "report", note)
+    first, second = (
         tunebox.search(
             str(home / "methods.yaml"),
-            **{"trials": 5, "max_epochs": 4, "max_concurrent": 1, "seed": seed},
+            trials=5,
+            max_epochs=4,
+            max_concurrent=1,
             name=name,
             out=str(home / "results"),
         )
-        for name, seed in (("first", 5), ("second", 5), ("other", 6))
-    ]
-    first, second, other = (outcome(result) for result in results)
-    assert len(first) == 5
-    assert first == second
-    assert first != other
+        for name in ("first", "second")
+    )
+    assert len(outcome(first)) == 5
+    assert outcome(first) == outcome(second)
+    # the decisions hear of every epoch, the last of a full training included
+    reported = [(t.trial_id, r.epoch) for t in first.log.trials.values() for r in t.history]
+    assert judged == 2 * reported
+    assert 4 in {epoch for _, epoch in reported}
     front = tunebox.read_front("first", str(home / "results"))
-    assert front["trial_id"].to_pylist() == [t.trial_id for t in results[0].log.front()]
-    assert results[0].warnings == []
+    assert front["trial_id"].to_pylist() == [trial.trial_id for trial in first.log.front()]
+    assert first.warnings == []
     assert ray.is_initialized()
 
 

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 import tunebox
-from tests.command_line import run_tunebox, succeed
+from tests.command_line import mlflow_runs, run_tunebox, succeed
 from tests.conftest import RealSearch
 from tunebox.data.parts import load_test_part
 from tunebox.spec.load import load_spec
@@ -87,13 +87,10 @@ def client(real_search: RealSearch) -> MlflowClient:
 
 
 @pytest.fixture(scope="module")
-def runs(real_search: RealSearch, client: MlflowClient) -> dict[str, list[Run]]:
+def runs(real_search: RealSearch) -> dict[str, list[Run]]:
     """The runs of the search by kind."""
-    experiment = client.get_experiment_by_name("tunebox")
     by_kind: dict[str, list[Run]] = {"search": [], "trial": []}
-    for run in client.search_runs(
-        [experiment.experiment_id], f"tags.`tunebox.search` = '{real_search.name}'"
-    ):
+    for run in mlflow_runs(real_search.out, f"tags.`tunebox.search` = '{real_search.name}'"):
         by_kind[run.data.tags["tunebox.kind"]].append(run)
     return by_kind
 
@@ -210,12 +207,8 @@ def test_mlflow_metrics_are_the_history(
             assert [(m.step, m.value) for m in history] == [(r["epoch"], r[name]) for r in rows]
 
 
-def test_mlflow_tags_the_front_and_nothing_else(
-    client: MlflowClient, runs: dict[str, list[Run]], front: list[str]
-) -> None:
-    tagged = client.search_runs(
-        [runs["search"][0].info.experiment_id], 'tags."tunebox.pareto" = "true"'
-    )
+def test_mlflow_tags_the_front_and_nothing_else(real_search: RealSearch, front: list[str]) -> None:
+    tagged = mlflow_runs(real_search.out, 'tags."tunebox.pareto" = "true"')
     assert sorted(run.data.tags["tunebox.trial_id"] for run in tagged) == sorted(front)
 
 
@@ -289,9 +282,7 @@ def test_a_trial_trained_again_is_the_same_to_the_last_bit(
     again = exported.parent / "again"
     options = ("--to", again, "--out", exported.parent / "trained")
     succeed("train", exported / finished / "trial.yaml", *options, cwd=real_search.home)
-    client = MlflowClient(tracking_uri=f"sqlite:///{exported.parent / 'trained' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tunebox")
-    [run] = client.search_runs([experiment.experiment_id], "tags.`tunebox.kind` = 'training'")
+    [run] = mlflow_runs(exported.parent / "trained", "tags.`tunebox.kind` = 'training'")
     assert run.info.status == "FINISHED"
     for name in ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss", "train_loss"):
         assert run.data.metrics[name] == trials[finished][f"last/{name}"]
@@ -316,9 +307,7 @@ def test_evaluate_measures_on_the_test_part(exported: Path, front: list[str]) ->
     assert rows["clean", 0.0]["accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert f"{100 * accuracy:.2f} %" in printed
     assert (folder / "evaluation.png").stat().st_size > 1000
-    client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tunebox")
-    [run] = client.search_runs([experiment.experiment_id], "tags.`tunebox.kind` = 'evaluation'")
+    [run] = mlflow_runs(out, "tags.`tunebox.kind` = 'evaluation'")
     assert run.data.metrics["test/clean/accuracy"] == pytest.approx(accuracy, abs=1e-12)
     assert all(math.isfinite(value) for value in run.data.metrics.values())
 

@@ -4,9 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
-from tests.command_line import run_tunebox
+from tests.command_line import mlflow_runs, run_tunebox
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
 from tunebox.trials import TrialLog, TrialState
@@ -40,6 +39,7 @@ def read(home: Path) -> TrialLog:
 def test_the_search_goes_on(tmp_path: Path, ray_address: str) -> None:
     done = search(SEARCH_FILE, tmp_path, ray_address)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("faulty-1: joined the Ray cluster at ")
     log = read(tmp_path)
     assert len(log.trials) == 9
     for trial in log.trials.values():
@@ -60,9 +60,7 @@ def test_the_search_goes_on(tmp_path: Path, ray_address: str) -> None:
     for state, count in counts.items():
         noun = "trial" if count == 1 else "trials"
         assert f"{count} {noun} {state.value}, first" in done.stdout
-    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'results' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("tunebox")
-    runs = client.search_runs([experiment.experiment_id], "tags.`tunebox.kind` = 'trial'")
+    runs = mlflow_runs(tmp_path / "results", "tags.`tunebox.kind` = 'trial'")
     assert {run.data.tags["tunebox.trial_id"]: run.data.tags["tunebox.state"] for run in runs} == {
         trial_id: trial.state.value for trial_id, trial in log.trials.items()
     }

@@ -92,8 +92,7 @@ def epochs(trainable: TrialTrainable, count: int) -> list[dict[str, Any]]:
 def test_a_result_for_each_epoch(spec: SearchSpec) -> None:
     results = epochs(LocalTrial(config_of(spec, "ours")), 4)
     assert [result["epoch"] for result in results] == [1, 2, 3, 4]
-    assert all(set(result) == {"epoch", "metrics", "done"} for result in results)
-    assert not any(result["done"] for result in results[:3])
+    assert all(set(result) == {"epoch", "metrics"} for result in results)
     assert set(spec.objectives) <= set(results[0]["metrics"])
 
 
@@ -127,15 +126,20 @@ def test_checkpoint_says_what_the_weights_are_for(spec: SearchSpec, tmp_path: Pa
     assert shape == [1, 8, 8, 10]
 
 
-def test_diverged_trial_is_done(spec: SearchSpec) -> None:
-    config = config_of(spec, "ours")
+def test_the_scheduler_stops_a_diverged_trial(spec: SearchSpec) -> None:
+    decisions = Decisions(spec.space, spec.objective_set, spec.search)
+    config = DecisionSearcher(decisions, spec).suggest("ray-id")
+    assert config is not None
     config["trial"]["optimizer"]["lr"] = 1e9
     (result,) = epochs(LocalTrial(config), 1)
-    assert result["done"]
+    metrics = result.pop("metrics")
+    result.update({f"metrics/{name}": value for name, value in metrics.items()})
+    decision = DecisionScheduler(decisions).on_trial_result(None, RayTrial(config), result)
+    assert decision == "STOP"
 
 
 def test_last_epoch_reaches_the_sampler(spec: SearchSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By Ray's rule: a result that says done is not shown to the scheduler."""
+    """Ray would not show the scheduler a result that says done."""
     studies: list[optuna.Study] = []
     original = optuna.create_study
 
@@ -155,10 +159,7 @@ def test_last_epoch_reaches_the_sampler(spec: SearchSpec, monkeypatch: pytest.Mo
         metrics = result.pop("metrics")
         result.update({f"metrics/{name}": value for name, value in metrics.items()})
         trial = RayTrial(config)
-        if result["done"]:
-            decision = "STOP"
-        else:
-            decision = scheduler.on_trial_result(None, trial, result)
+        decision = scheduler.on_trial_result(None, trial, result)
     scheduler.on_trial_complete(None, trial, result)
     searcher.on_trial_complete("ray-id", result=result)
     assert result["epoch"] == 4

@@ -67,20 +67,15 @@ def crowding_distances(costs: FloatArray) -> FloatArray:
     return distances
 
 
-def spreading_order(costs: FloatArray) -> IntArray:
-    """Return trial indices best first: by rank, inside a front the most isolated first.
+def place_of_last(costs: FloatArray) -> int:
+    """Return how many of the other trials come before the last one, ``0 .. N-1``.
 
-    Trials that tie in both stay in the order they came.
+    Trials come by rank, inside a front the most isolated first; those that tie in both come in
+    the order of ``costs``.
 
     Args:
-        costs: ``(N, D)``, finite, lower is better.
-
-    Returns:
-        A permutation of ``0 .. N-1``.
+        costs: ``(N, D)``, finite, lower is better, N >= 1.
     """
     ranks = nondomination_ranks(costs)
-    isolation = np.zeros(len(costs))
-    for rank in np.unique(ranks):
-        members = np.flatnonzero(ranks == rank)
-        isolation[members] = crowding_distances(costs[members])
-    return np.lexsort((-isolation, ranks))
+    isolation = crowding_distances(costs[ranks == ranks[-1]])
+    return int((ranks < ranks[-1]).sum() + (isolation[:-1] >= isolation[-1]).sum())

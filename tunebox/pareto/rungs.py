@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from tunebox.pareto.dominance import spreading_order
+from tunebox.pareto.dominance import place_of_last
 from tunebox.pareto.objectives import FloatArray
 
 
@@ -67,6 +67,5 @@ class Ladder:
             return True
         rung.pop(trial_id, None)
         rung[trial_id] = costs
-        order = spreading_order(np.stack(list(rung.values())))
-        place = int(np.flatnonzero(order == len(rung) - 1)[0])  # the newest is the last row
+        place = place_of_last(np.stack(list(rung.values())))  # the newest is the last row
         return place < -(-len(rung) // self._reduction_factor)

@@ -70,15 +70,15 @@ def load_model(folder: Path | str) -> "Classifier":
     Raises:
         RecordsError: The folder is not an exported model, or its weights are damaged.
     """
-    from tunebox.models.build import build_classifier
-    from tunebox.spec.load import load_spec
-
     folder = Path(folder)
     for name in (TRIAL_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise RecordsError(
                 f"{folder} is not an exported model: it has no {name}; {_how_to_make(folder)}"
             )
+    from tunebox.models.build import build_classifier
+    from tunebox.spec.load import load_spec
+
     spec = load_spec(str(folder / TRIAL_FILE))
     if spec.space.leaves:
         raise RecordsError(f"{folder / TRIAL_FILE} has distributions; a model is one fixed trial")

@@ -70,6 +70,8 @@ def create_folder(out: Path, name: str) -> SearchFolder:
         out.mkdir(parents=True, exist_ok=True)
         folder.root.mkdir()  # fails for the second of two searches that start at once
     except FileExistsError as error:
+        if not out.is_dir():
+            raise RecordsError(f"{out} is a file; choose another folder with --out") from error
         raise RecordsError(
             f"{folder.root} exists already; choose another name with --name"
         ) from error

@@ -46,7 +46,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
     ) -> None:
         """A trial reported an epoch; one that it repeats after a restart is not news."""
         record = self._log.trials[trial.config["trial_id"]]
-        if result["epoch"] <= record.epochs:
+        if "failed" in result or result["epoch"] <= record.epochs:
             return
         # by the clock of the driver: Ray's own timestamp is in whole seconds
         report = Report(int(result["epoch"]), trial_metrics(result), time.time())
@@ -58,10 +58,13 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
-        """A trial finished, diverged, or was stopped at a rung."""
+        """A trial finished, failed, diverged, or was stopped at a rung."""
         record = self._log.trials[trial.config["trial_id"]]
         culprit = non_finite_metric(record.last_metrics)
-        if culprit is not None:
+        if "failed" in trial.last_result:
+            record.state = TrialState.FAILED
+            record.reason = " ".join(trial.last_result["failed"].split())
+        elif culprit is not None:
             record.state = TrialState.DIVERGED
             value = record.last_metrics[culprit]
             record.reason = f"{culprit} was {value} at epoch {record.epochs}"
@@ -72,7 +75,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         self._end(record, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """A trial failed for good."""
+        """A trial lost its worker, or raised what may not happen again, for the second time."""
         trial_id = trial.config["trial_id"]
         self.on_trial_start(iteration, trials, trial)  # it may have failed before it started
         record = self._log.trials[trial_id]

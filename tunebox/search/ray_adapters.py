@@ -59,8 +59,9 @@ class DecisionSearcher(NotPickled, Searcher):  # type: ignore[misc]
     ) -> None:
         """Make room for another trial; what was reported came through the scheduler."""
         self._active.discard(trial_id)
-        diverged = result is not None and non_finite_metric(trial_metrics(result)) is not None
-        self._decisions.end(self._trial_ids[trial_id], failed=error or diverged)
+        last = result or {}
+        failed = error or "failed" in last or non_finite_metric(trial_metrics(last)) is not None
+        self._decisions.end(self._trial_ids[trial_id], failed=failed)
 
 
 class DecisionScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
@@ -72,6 +73,8 @@ class DecisionScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return CONTINUE or STOP."""
+        if "failed" in result:
+            return str(self.STOP)
         goes_on = self._decisions.report(
             trial.config["trial_id"], int(result["epoch"]), trial_metrics(result)
         )

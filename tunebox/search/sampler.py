@@ -20,7 +20,7 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
 from tunebox.pareto.objectives import FloatArray
-from tunebox.spec.space import Choice, Leaf, Scalar, Space, Values
+from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
 
 MIN_TRIALS = 10  # for a model; below this TPE draws at random
 
@@ -55,7 +55,7 @@ class RungSampler:
         modelled = [epoch for epoch, count in self._completed.items() if count >= MIN_TRIALS]
         asked = max(modelled, default=next(iter(self._studies)))
         trial = self._studies[asked].ask()
-        values = self._space.draw(lambda leaf: _suggest(trial, leaf))
+        values = self._space.draw(lambda leaf: suggest_value(trial, leaf.path, leaf.distribution))
         numbers = {asked: trial.number}
         for epoch, study in self._studies.items():
             if epoch != asked:  # the sampler spreads running trials, wherever they were asked
@@ -72,7 +72,7 @@ class RungSampler:
             self._completed[epoch] += 1
 
     def end(self, trial_id: str, failed: bool) -> None:
-        """Forget a trial where it still counts as running.
+        """Close a trial where it still counts as running.
 
         Args:
             trial_id: Of a trial that will report no more.
@@ -84,7 +84,9 @@ class RungSampler:
                 self._studies[epoch].tell(number, self._worst)
                 self._completed[epoch] += 1
             else:
-                self._studies[epoch].tell(number, state=OptunaState.FAIL)
+                # Without values, and below every trial that has some: a study that knew only those
+                # that came this far would suggest again what was stopped on the way.
+                self._studies[epoch].tell(number, state=OptunaState.PRUNED)
 
     def _running_trial(self, values: Mapping[str, Scalar]) -> optuna.trial.FrozenTrial:
         distributions = {
@@ -118,11 +120,11 @@ def _distribution(leaf: Leaf) -> BaseDistribution:
     return FloatDistribution(distribution.low, distribution.high, distribution.log)
 
 
-def _suggest(trial: optuna.Trial, leaf: Leaf) -> Scalar:
-    distribution = leaf.distribution
+def suggest_value(trial: optuna.Trial, name: str, distribution: Distribution) -> Scalar:
+    """Return what ``trial`` suggests for a leaf, under ``name`` in its study."""
     if isinstance(distribution, Choice):
-        return trial.suggest_categorical(leaf.path, distribution.options)
+        return trial.suggest_categorical(name, distribution.options)
     low, high, log = distribution.low, distribution.high, distribution.log
     if distribution.integer:
-        return trial.suggest_int(leaf.path, int(low), int(high), log=log)
-    return trial.suggest_float(leaf.path, low, high, log=log)
+        return trial.suggest_int(name, int(low), int(high), log=log)
+    return trial.suggest_float(name, low, high, log=log)

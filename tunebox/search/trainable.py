@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 
-from tunebox.trials import non_finite_metric
-
 if TYPE_CHECKING:
     import torch
 
@@ -29,10 +27,10 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
-    """Trains one trial; Ray calls ``step`` until it or the scheduler says stop.
+    """Trains one trial; Ray calls ``step`` until the scheduler says stop.
 
-    A result is ``{"epoch": .., "metrics": {..}, "done": ..}``, metrics as in
-    `tunebox.training.metrics`.
+    A result is ``{"epoch": .., "metrics": {..}}``, metrics as in `tunebox.training.metrics`, or
+    ``{"failed": reason}``. It never says ``done``: Ray would not show it to the scheduler.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -46,14 +44,14 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
-        trial = self._built_trial()
-        metrics = trial.run_epoch()
-        diverged = non_finite_metric(metrics) is not None
-        result = {
-            "epoch": trial.epoch,
-            "metrics": metrics,
-            "done": diverged or trial.epoch >= trial.max_epochs,
-        }
+        try:
+            trial = self._built_trial()
+            metrics = trial.run_epoch()
+        # Settings that do not fit the data: another try would end in the same way. Anything else,
+        # such as a GPU without memory, ends the actor, and Ray tries once more.
+        except ValueError as error:
+            return {"failed": str(error)}
+        result: dict[str, Any] = {"epoch": trial.epoch, "metrics": metrics}
         if time.monotonic() - self._checkpoint_time > SECONDS_BETWEEN_CHECKPOINTS:
             result[SHOULD_CHECKPOINT] = True
         return result
@@ -63,7 +61,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         import torch
 
         self._checkpoint_time = time.monotonic()
-        trial = self._built_trial()
+        if self._trial is None:
+            return  # it failed before there was anything to write
+        trial = self._trial
         # the weights' tensors are in the state too: torch writes each of them once
         state = {"format": 1, **trial.weights(), "state": trial.state_dict()}
         torch.save(state, Path(checkpoint_dir) / STATE_FILE)

@@ -30,6 +30,9 @@ _Loader.add_implicit_resolver(*FLOAT_RULE)
 _Loader.add_implicit_resolver(_REPLACED[1], _BOOL, list("tTfF"))
 
 
+_MAX_PATHS = 100_000
+
+
 @dataclass(frozen=True)
 class YamlSource:
     """A YAML mapping, where it came from, and the line on which each path starts."""
@@ -97,6 +100,8 @@ def parse_yaml(text: str, name: str) -> YamlSource:
 def _note_lines(
     node: yaml.Node, path: str, name: str, lines: dict[str, int], above: frozenset[int]
 ) -> None:
+    if len(lines) > _MAX_PATHS:  # aliases of aliases grow without bound
+        raise SearchFileError(f"{name}:1: more than {_MAX_PATHS} settings")
     if id(node) in above:
         line = lines[path]  # of the alias, not of what it stands for
         raise SearchFileError(f"{name}:{line}: {path}: an alias that contains itself")
