@@ -61,7 +61,7 @@ class RandomWithLadder(RandomSearch):
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         super().__init__(space, objectives, search)
         self._objectives = objectives
-        self._ladder = Ladder(search.min_epochs, search.max_epochs, search.reduction_factor)
+        self._ladder = Ladder(search.first_rung, search.max_epochs, search.reduction_factor)
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         if non_finite_metric(metrics) is not None:
@@ -130,7 +130,7 @@ class RayAsha:
             metric=MEAN,
             mode="min",
             max_t=search.max_epochs,
-            grace_period=search.min_epochs,
+            grace_period=search.first_rung,
             reduction_factor=search.reduction_factor,
         )
         self._last: dict[str, dict[str, float]] = {}
@@ -191,7 +191,7 @@ class SyneMoasha:
                 metrics=list(objectives.names),
                 time_attr="epoch",
                 max_t=search.max_epochs,
-                grace_period=search.min_epochs,
+                grace_period=search.first_rung,
                 reduction_factor=search.reduction_factor,
                 random_seed=search.seed,
             )

@@ -1,6 +1,6 @@
 """Record learning curves: train sampled settings to full length and keep every epoch.
 
-    python benchmarks/record_curves.py digits --settings 500 --workers 2 --to benchmarks/curves/digits
+    python benchmarks/record_curves.py digits --settings 500 --to benchmarks/curves/digits
 
 Settings are drawn at random from the search file and trained for its ``max_epochs`` without early
 stopping. What comes out is the folder of a search in which no trial was stopped (``search.yaml``,
@@ -43,7 +43,9 @@ def main() -> None:
     folder.search_file.write_text(search_yaml(spec), encoding="utf-8")
     generator = random.Random(arguments.seed)
     settings = {f"{n:04d}": sample_values(spec.space, generator) for n in range(arguments.settings)}
-    missing = [(trial_id, settings[trial_id]) for trial_id in settings if trial_id not in log.trials]
+    missing = [
+        (trial_id, settings[trial_id]) for trial_id in settings if trial_id not in log.trials
+    ]
     written = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
         work = functools.partial(record, arguments.file)

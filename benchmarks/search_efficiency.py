@@ -1,7 +1,7 @@
 """Hypervolume for each epoch of training spent: tunebox and its peers on recorded curves.
 
-    pip install 'tunebox[bench]'
-    python benchmarks/search_efficiency.py [--recordings FOLDER ..] [--seeds 20] [--jobs 2]
+    pip install '.[bench]'
+    python -m benchmarks.search_efficiency [--recordings FOLDER ..] [--seeds 20] [--jobs 2]
 
 Each search runs on a simulated clock with the same number of workers and the same budget. The
 rungs are tunebox's defaults in every search that stops trials, and everything else is the default
@@ -31,7 +31,7 @@ from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSettings, SearchSpec
 
 CURVES = Path(__file__).parent / "curves"
-RECORDINGS = [CURVES / "digits", CURVES / "fashion_mnist_small"]
+RECORDINGS = sorted(path.parent for path in CURVES.glob("*/trials.parquet"))
 BUDGET_SHARES = (0.1, 0.25, 0.5, 1.0)
 GOALS = (0.95, 0.99)
 

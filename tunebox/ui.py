@@ -1,5 +1,7 @@
 """``tunebox ui``: MLflow's pages on the store that the searches wrote."""
 
+import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tunebox.records.tracking import (
     ui_command,
 )
 from tunebox.spec.search_spec import DEFAULT_OUT
+
+_END_SECONDS = 5.0  # for the server to end by itself
 
 
 def serve(host: str, port: int, out: str | None, tracking_uri: str | None) -> int:
@@ -34,10 +38,33 @@ def serve(host: str, port: int, out: str | None, tracking_uri: str | None) -> in
     print(f"MLflow at http://{host}:{port}  (Ctrl-C ends it)")
     print(f"the front: {ui_address(host, port, _experiment_id(uri, folder))}")
     print(f"           or filter runs by {front_filter}", flush=True)
+    return _run(ui_command(uri, folder, host, port))
+
+
+def _run(command: list[str]) -> int:
+    """Run the server until it ends, or until Ctrl-C or SIGTERM; nothing of it is left behind."""
+    # MLflow's queue of jobs is for its language models: seven processes that we do not need
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        return subprocess.run(ui_command(uri, folder, host, port), check=False).returncode
+        return server.wait()
     except KeyboardInterrupt:
         return 0
+    finally:
+        _end_group(server)
+
+
+def _end_group(leader: "subprocess.Popen[bytes]") -> None:
+    """End ``leader`` and all the processes that it started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(leader.pid, number)
+            leader.wait(_END_SECONDS)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            pass
 
 
 def _check_port(host: str, port: int) -> None:

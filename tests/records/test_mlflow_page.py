@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -58,14 +59,20 @@ def front_page(real_search: RealSearch) -> Iterator[str]:
         assert found is not None, printed
         yield found[1]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
     assert process.returncode == 0
+    assert is_free(int(port))
 
 
 @pytest.fixture(scope="module")
 def log(real_search: RealSearch) -> TrialLog:
     return read_log(real_search.folder)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def open_when_served(browser: Any, address: str) -> None:
@@ -128,6 +135,9 @@ def test_the_page_of_the_front_needs_no_network(
     )
     browser.get(real_search.folder.front_html.as_uri())
     assert drawn_points(browser) == len(results(log))
+    legend = {e.text for e in browser.find_elements(By.CSS_SELECTOR, ".plotly .legendtext")}
+    methods = {log.trials[trial_id].settings["losses"] for trial_id in results(log)}
+    assert legend == {*methods, "front"}
     script = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert [name for name in browser.execute_script(script) if name.startswith("http")] == []
     assert "methods-1" in browser.title

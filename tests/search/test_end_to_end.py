@@ -119,7 +119,8 @@ def test_what_is_printed(real_search: RealSearch, front: list[str], hypervolume:
 def test_every_trial_is_there_once_and_its_history_has_no_gaps(
     trials: dict[str, Row], reports: dict[str, list[Row]]
 ) -> None:
-    assert list(trials) == [f"{number:04d}" for number in range(TRIALS)]
+    # in the order of their starts, and two start at once
+    assert sorted(trials) == [f"{number:04d}" for number in range(TRIALS)]
     assert list(reports) == list(trials)
     for trial_id, row in trials.items():
         epochs = [report["epoch"] for report in reports[trial_id]]

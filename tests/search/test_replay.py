@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tests.pareto import brute_force
-from tests.search.make_search import make_decisions, make_spec, metrics_at
+from tests.search.make_recording import made_recording
+from tests.search.make_search import make_decisions, make_spec
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.search.replay import Recording, Replay, replay
 from tunebox.spec.sample import sample_values
@@ -220,25 +221,6 @@ def test_limits_below_1_are_errors(name: str) -> None:
     limits = {"num_workers": 1, "max_epochs": 1, name: 0}
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         replay(Scripted([settings(0.01)]), two_speeds(), **limits)
-
-
-def made_recording(count: int = 120) -> Recording:
-    """Random settings of the small search; every fifth diverges at its second epoch."""
-    spec, generator = make_spec(), random.Random(1)
-    log = TrialLog(spec.objective_set)
-    for number in range(count):
-        values = sample_values(spec.space, generator)
-        pace = generator.uniform(0.1, 3.0)
-        trial = TrialRecord(f"{number}", values, start_time=0.0, state=TrialState.FINISHED)
-        diverges = number % 5 == 0
-        for epoch in range(1, 3 if diverges else 10):
-            metrics = {**metrics_at(values, epoch), "train_seconds": pace * epoch}
-            trial.history.append(Report(epoch, metrics, 0.0))
-        if diverges:
-            trial.state = TrialState.DIVERGED
-            trial.history[-1].metrics["train_loss"] = math.nan
-        log.trials[trial.trial_id] = trial
-    return Recording(spec.space, log)
 
 
 def run_decisions(seed: int, num_workers: int, max_epochs: int = 150) -> Replay:

@@ -21,6 +21,11 @@ class DigitsSettings(SplitSettings):
     kind: Literal["digits"]
     test_fraction: float = Field(0.2, gt=0, lt=1)
 
+    @property
+    def image_side(self) -> int:
+        """Pixels of the shorter side of an image."""
+        return 8
+
 
 class TorchvisionSettings(SplitSettings):
     """A data set of torchvision with the test part that its authors chose."""
@@ -28,6 +33,11 @@ class TorchvisionSettings(SplitSettings):
     kind: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
     root: str | None = None  # null: ~/.cache/tunebox, and for fashion_mnist Debian's folder too
     download: bool = False
+
+    @property
+    def image_side(self) -> int:
+        """Pixels of the shorter side of an image."""
+        return 28 if self.kind in ("mnist", "fashion_mnist") else 32
 
 
 class ImageFolderSettings(SplitSettings):
@@ -41,6 +51,11 @@ class ImageFolderSettings(SplitSettings):
     image_size: int = Field(ge=4)  # shorter side is scaled to this, then the centre is cropped
     channels: Literal[1, 3] = 3
     test_fraction: float = Field(0.2, gt=0, lt=1)
+
+    @property
+    def image_side(self) -> int:
+        """Pixels of the shorter side of an image."""
+        return self.image_size
 
 
 DataSettings = Annotated[

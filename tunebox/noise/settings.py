@@ -52,3 +52,10 @@ NoiseSettings = Annotated[
     Field(discriminator="kind"),
 ]
 SequenceSettings.model_rebuild()
+
+
+def largest_patch(noise: NoiseSettings) -> int:
+    """Return the side in pixels of the largest square that ``noise`` masks, 0 if none."""
+    if isinstance(noise, SequenceSettings):
+        return max(largest_patch(step) for step in noise.steps)
+    return noise.size if isinstance(noise, PatchMaskSettings) else 0

@@ -49,9 +49,12 @@ def write_front_html(log: TrialLog, name: str, path: Path) -> None:
 
 
 def _dominated_trace(points: list[Point], group: str, colour: str) -> go.Scatter:
+    # A point that is not drawn where there is none: a trace without points would be missing in
+    # the legend, though the branch is on the front in this colour.
+    places: list[tuple[float | None, float | None]] = [(p.x, p.y) for p in points] or [(None, None)]
     return go.Scatter(
-        x=[point.x for point in points],
-        y=[point.y for point in points],
+        x=[x for x, _ in places],
+        y=[y for _, y in places],
         mode="markers",
         name=escape("not on the front" if group == ONE_GROUP else group),
         marker={"size": 6, "color": "#9A9A9A" if group == ONE_GROUP else colour, "opacity": 0.45},

@@ -16,7 +16,7 @@ class Decisions:
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         self._objectives = objectives
         self._max_epochs = search.max_epochs
-        self._ladder = Ladder(search.min_epochs, search.max_epochs, search.reduction_factor)
+        self._ladder = Ladder(search.first_rung, search.max_epochs, search.reduction_factor)
         self._sampler = RungSampler(
             space,
             (*self._ladder.epochs, search.max_epochs),

@@ -153,6 +153,8 @@ def _check_trials(space: Space, source: YamlSource) -> None:
             TrialConfig.model_validate(settings)
         except ValidationError as error:
             where, message = _explain(error, settings)
+            if not where:  # a rule between two groups names the path itself
+                where, _, message = message.partition(": ")
             known = where
             while known not in origin:  # a key that is missing has no place in the file
                 known = known.rpartition("/")[0]

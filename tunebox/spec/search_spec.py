@@ -30,8 +30,9 @@ class SearchSettings(Settings):
 
     trials: int = Field(64, ge=1)
     max_epochs: int = Field(27, ge=1)
-    min_epochs: int = Field(1, ge=1)  # the first rung: no trial is stopped before
-    reduction_factor: int = Field(3, ge=2)  # one in so many goes on at a rung
+    # the first rung, before which no trial is stopped; null: a quarter of max_epochs
+    min_epochs: int | None = Field(None, ge=1)
+    reduction_factor: int = Field(2, ge=2)  # one in so many goes on at a rung
     time_budget: float | None = Field(None, gt=0)  # seconds of wall clock
     seed: int = Field(0, ge=0)
     cpus_per_trial: float = Field(1, gt=0)
@@ -50,12 +51,17 @@ class SearchSettings(Settings):
 
     @model_validator(mode="after")
     def _min_within_max(self) -> Self:
-        if self.min_epochs > self.max_epochs:
+        if self.min_epochs is not None and self.min_epochs > self.max_epochs:
             raise ValueError(
                 f"min_epochs must be at most max_epochs, got min_epochs={self.min_epochs} "
                 f"and max_epochs={self.max_epochs}"
             )
         return self
+
+    @property
+    def first_rung(self) -> int:
+        """The epoch before which no trial is stopped: ``min_epochs`` where it is given."""
+        return self.min_epochs or max(1, self.max_epochs // 4)
 
 
 def check_name(name: str) -> None:

@@ -39,8 +39,8 @@ class RobustnessRow:
     """One line of the table.
 
     Attributes:
-        perturbation: ``clean``, ``search_noise``, ``gaussian``, ``uniform``, ``patch_mask``, ``down_up`` or
-            ``gaussian_then_patch_mask``.
+        perturbation: ``clean``, ``search_noise``, ``gaussian``, ``uniform``, ``patch_mask``,
+            ``down_up`` or ``gaussian_then_patch_mask``.
         strength_name: What ``strength`` is, as in the settings of the noise.
         strength: 0 for ``clean`` and ``search_noise``.
         accuracy: Share of correct predictions, 0 to 1.
