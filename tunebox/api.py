@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, train, evaluate, export and read the front."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ def search(
     name = spec.search.name or next_free_name(out, spec.stem)
     if (out / name).exists():
         raise RecordsError(f"{out / name} exists already; choose another name with --name")
+    named = spec.search.model_copy(update={"name": name})
+    spec = replace(spec, search=named)  # so that the records have the name
     uri = resolve_tracking_uri(tracking_uri, out)
     data = _fixed_config(spec).data
     check_data(data)

@@ -116,7 +116,7 @@ def search(
         tracking_uri=tracking_uri,
         console=console,
     )
-    _print_search(console, result)
+    _print_search(console, result, tracking_uri)
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.log.front():
@@ -282,6 +282,9 @@ def check(
         f"objectives {', '.join(spec.objectives)}",
         soft_wrap=True,
     )
+    if not leaves:
+        console.print("nothing is searched: a fixed trial, for tunebox train")
+        return
     generator = random.Random(seed)
     for _ in range(5):
         console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
@@ -292,7 +295,7 @@ def _console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def _print_search(console: Console, result: Any) -> None:
+def _print_search(console: Console, result: Any, tracking_uri: str | None) -> None:
     from tunebox.tables import describe_failures, front_table
 
     name, log = result.name, result.log
@@ -306,8 +309,9 @@ def _print_search(console: Console, result: Any) -> None:
     ]
     best = next(iter(log.objectives)).name
     out = "" if result.out == "results" else f" --out {result.out}"
+    store = "" if tracking_uri is None else f" --tracking-uri {result.tracking_uri}"
     lines += [
-        f"next    tunebox ui{out}    then filter runs by {result.front_filter}",
+        f"next    tunebox ui{out}{store}    then filter runs by {result.front_filter}",
         f"        tunebox front {name}{out}",
         f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
     ]

@@ -114,6 +114,8 @@ def _prepare(spec: SearchSpec) -> "TrialRun":
 
     from tunebox.training.trial_run import TrialRun
 
+    # as in the search: on small networks more threads are slower, by far on a busy machine
+    torch.set_num_threads(max(1, int(spec.search.cpus_per_trial)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TrialRun(config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device)
 

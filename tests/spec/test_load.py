@@ -80,7 +80,7 @@ MISTAKES: dict[str, Mistake] = {
     "word for settings": fixed(CLEAN, "losses: ce", "3: losses", "got 'ce'", "{key: value}"),
     "nothing for settings": fixed(CLEAN, "losses:", "3: losses", "got None", "{key: value}"),
     "list for settings": fixed("{kind: mlp}", "[mlp]", "2: model", "got ['mlp']"),
-    "settings for a number": fixed("lr: 0.1", "lr: {a: 1}", "4: optimizer/lr", "got dict of set"),
+    "settings for a number": fixed("lr: 0.1", "lr: {a: 1}", "4: optimizer/lr", "or a distribution"),
     "range for a whole number": mistake(WIDTH, "{uniform: [8, 16]}", "3: model/width", "integer"),
     "not a number": fixed("lr: 0.1", "lr: .nan", "4: optimizer/lr", "got nan", "finite"),
     "infinite": fixed("lr: 0.1", "lr: .inf", "4: optimizer/lr", "got inf", "finite"),
@@ -237,7 +237,7 @@ MISTAKES: dict[str, Mistake] = {
     "no trials": mistake("trials: 20", "trials: 0", "24: search/trials", "got 0", "equal to 1"),
     "unknown search key": mistake("seed: 3", "sede: 3", "24: search/sede", "unknown key"),
     "searched search": mistake(
-        "trials: 20", "trials: {choice: [1, 2]}", "24: search/trials", "got dict of settings"
+        "trials: 20", "trials: {choice: [1, 2]}", "24: search/trials", "needs one value"
     ),
     "word for the search": fixed(
         "evaluation:", "search: fast\nevaluation:", "5: search", "got 'fast'"

@@ -14,13 +14,14 @@ _IMAGE_SUFFIXES = (
 
 
 def check_data(settings: DataSettings) -> None:
-    """Return if the files are there; looks at names only, reads nothing.
+    """Return if the files are there or may be downloaded; looks at names only, reads nothing.
 
     Raises:
         DataError: Files are absent; one line says where they were looked for and what to do.
     """
     if isinstance(settings, TorchvisionSettings):
-        _check_torchvision_set(settings)
+        if not settings.download:
+            _check_torchvision_set(settings)
     elif isinstance(settings, ImageFolderSettings):
         _check_image_folder(settings)
 
@@ -39,6 +40,7 @@ def prepare_data(settings: DataSettings) -> None:
         from tunebox.data.download import download
 
         download(settings)
+        _check_torchvision_set(settings)
     check_data(settings)
 
 

@@ -79,8 +79,10 @@ def front_view(log: TrialLog, name: str) -> FrontView:
     if len(names) == 1:
         x, y = Axis("trial", False, None), _axis(log, 0, None)
     else:
-        x = _axis(log, 0, _range_of([(point.x, point.on_front) for point in points]))
-        y = _axis(log, 1, _range_of([(point.y, point.on_front) for point in points]))
+        leaders = _leaders(log, points)
+        front_points = [point for point in points if point.on_front]
+        x = _axis(log, 0, _range_of(*([p.x for p in g] for g in (points, front_points, leaders))))
+        y = _axis(log, 1, _range_of(*([p.y for p in g] for g in (points, front_points, leaders))))
     return FrontView(
         title=f"{name}: {len(log.trials)} trials, {len(front)} on the front",
         subtitle=f"hypervolume {log.hypervolume():.4f}, {log.epochs_spent} epochs trained",
@@ -121,18 +123,29 @@ def _axis(log: TrialLog, index: int, shown: tuple[float, float] | None) -> Axis:
     )
 
 
-def _range_of(values: list[tuple[float, bool]]) -> tuple[float, float] | None:
-    """Return the part of an axis around the front: as much again as the front is long.
+def _leaders(log: TrialLog, points: list[Point]) -> list[Point]:
+    """Return the best trials of each branch in either objective: the branches are compared."""
+    signs = [1.0 if objective.maximize else -1.0 for objective in log.objectives]
+    leaders = []
+    for group in {point.group for point in points}:
+        members = [point for point in points if point.group == group]
+        leaders.append(max(members, key=lambda point: signs[0] * point.x))
+        leaders.append(max(members, key=lambda point: signs[1] * point.y))
+    return leaders
+
+
+def _range_of(
+    everything: list[float], front: list[float], leaders: list[float]
+) -> tuple[float, float] | None:
+    """Return the part of an axis around the front that also holds the leaders of all branches.
 
     Trials stopped after one epoch lie far away and would press the front into a corner.
     """
-    front = [value for value, on_front in values if on_front]
     if not front:
         return None
-    everything = [value for value, _ in values]
     spread = max(max(front) - min(front), 0.15 * (max(everything) - min(everything)))
-    low = max(min(everything), min(front) - spread)
-    high = min(max(everything), max(front) + spread)
+    low = min(*leaders, max(min(everything), min(front) - spread))
+    high = max(*leaders, min(max(everything), max(front) + spread))
     margin = 0.06 * (high - low) or 0.05 * (abs(high) or 1.0)
     return low - margin, high + margin
 

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 TRIAL_FILE, WEIGHTS_FILE, CARD_FILE = "trial.yaml", "weights.pt", "card.md"
 _FORMAT = 1
+_UNPICKLING = (pickle.UnpicklingError, struct.error, IndexError, TypeError, AttributeError)
 _SHAPE_KEYS = ("channels", "height", "width", "num_classes")
 
 
@@ -124,7 +126,8 @@ def read_torch_file(path: Path) -> dict[str, Any]:
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    # what torch.load raises for one damage or another
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, *_UNPICKLING) as error:
         raise RecordsError(f"{path} cannot be read: {_first_line(error)}") from error
     if not isinstance(content, dict):
         raise RecordsError(f"{path} cannot be read: it holds no dictionary")

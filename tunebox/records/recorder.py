@@ -4,6 +4,7 @@ import logging
 
 from tunebox.pareto.objectives import Objectives
 from tunebox.records.files import write_text
+from tunebox.records.flat_settings import flat_settings
 from tunebox.records.mlflow_runs import MlflowRuns
 from tunebox.records.pace import Pace
 from tunebox.records.provenance import provenance_tags
@@ -149,14 +150,19 @@ class SearchRecorder(SearchObserver):
 
 
 def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]:
-    """Return the settings of the search itself as flat parameters."""
-    params: dict[str, Scalar] = {
-        f"search/{name}": value for name, value in spec.search.model_dump().items()
+    """Return as flat parameters what is the same for all trials, and how the search runs."""
+    values = spec.space.draw(lambda leaf: leaf.distribution.ends[0])
+    searched = tuple(leaf.path for leaf in spec.space.leaves)
+    params = {
+        path: value
+        for path, value in flat_settings(spec.trial_config(values).model_dump()).items()
+        if not any(path == leaf or path.startswith(f"{leaf}/") for leaf in searched)
     }
+    params |= {f"search/{name}": value for name, value in spec.search.model_dump().items()}
     for objective in objectives:
         path = f"objectives/{objective.name}"
         params[f"{path}/direction"] = "maximize" if objective.maximize else "minimize"
         params[f"{path}/reference"] = objective.reference
     params["search/file"] = spec.source.name
-    params["search/searched"] = ", ".join(leaf.path for leaf in spec.space.leaves)
+    params["search/searched"] = ", ".join(searched)
     return params

@@ -18,7 +18,7 @@ from tunebox.spec.search_spec import (
     SearchSpec,
     check_objective_names,
 )
-from tunebox.spec.space import Leaf, Scalar, Space, Values
+from tunebox.spec.space import DISTRIBUTIONS, Leaf, Scalar, Space, Values
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource, parse_yaml, read_yaml
 
@@ -28,6 +28,8 @@ DEFAULT_OBJECTIVES: dict[str, Any] = {
 }
 
 _WRONG_KEY = ("extra_forbidden", "invalid_key")  # invalid: not text
+
+_ONE_VALUE = "needs one value"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -153,6 +155,8 @@ def _check_trials(space: Space, source: YamlSource) -> None:
             TrialConfig.model_validate(settings)
         except ValidationError as error:
             where, message = _explain(error, settings)
+            if message.endswith(_ONE_VALUE):
+                message += f" or a distribution: {', '.join(DISTRIBUTIONS)}"
             if not where:  # a rule between two groups names the path itself
                 where, _, message = message.partition(": ")
             known = where
@@ -225,5 +229,6 @@ def _sentence(details: ErrorDetails, missing: list[str]) -> str:
         return details["msg"].removeprefix("Value error, ")
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"got {value!r}; needs settings, like {{key: value}}"
-    shown = f"{type(value).__name__} of settings" if isinstance(value, dict) else repr(value)
-    return f"got {shown}; {details['msg'][0].lower()}{details['msg'][1:]}"
+    if isinstance(value, dict):
+        return f"got {value!r}; {_ONE_VALUE}"
+    return f"got {value!r}; {details['msg'][0].lower()}{details['msg'][1:]}"

@@ -54,7 +54,8 @@ class SearchSettings(Settings):
         if self.min_epochs is not None and self.min_epochs > self.max_epochs:
             raise ValueError(
                 f"min_epochs must be at most max_epochs, got min_epochs={self.min_epochs} "
-                f"and max_epochs={self.max_epochs}"
+                f"and max_epochs={self.max_epochs}: lower search/min_epochs in the file, or take "
+                "it out for a quarter of max_epochs"
             )
         return self
 

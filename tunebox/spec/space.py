@@ -17,7 +17,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 Values: TypeAlias = dict[str, Scalar]  # the path of each active leaf, and what it is set to
 
 _RANGES = ("uniform", "log_uniform", "int_uniform", "log_int_uniform")
-_DISTRIBUTIONS = (*_RANGES, "choice")
+DISTRIBUTIONS = (*_RANGES, "choice")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Space:
     def __init__(self, tree: Mapping[str, Any], source: YamlSource) -> None:
         self._leaves: dict[str, Leaf] = {}
         self._source = source
-        at_top = set(tree) & set(_DISTRIBUTIONS)
+        at_top = set(tree) & set(DISTRIBUTIONS)
         if at_top:
             raise source.error(
                 min(at_top), "a distribution is the value of a setting, not the whole of a file"
@@ -121,7 +121,7 @@ class Space:
             return [self._parse(item, f"{path}/{i}", condition) for i, item in enumerate(node)]
         if not isinstance(node, dict):
             return node
-        if not (set(node) & set(_DISTRIBUTIONS)):
+        if not (set(node) & set(DISTRIBUTIONS)):
             return {
                 key: self._parse(value, f"{path}/{key}".lstrip("/"), condition)
                 for key, value in node.items()
