@@ -126,3 +126,9 @@ def test_image_folder(tmp_path: Path) -> None:
 def test_check_imports_no_torch() -> None:
     code = "import sys, tunebox.data.check; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_may_be_downloaded_need_not_be_there(kind: Any, tmp_path: Path) -> None:
+    check_data(TorchvisionSettings(kind=kind, root=str(tmp_path / "none"), download=True))
+    assert not (tmp_path / "none").exists()

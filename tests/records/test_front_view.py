@@ -66,3 +66,16 @@ def test_without_branches_there_is_one_group() -> None:
     view = front_view(log_of([(0.5, 0.5)]), "s")
     assert view.groups == ["trials"]
     assert view.group_title == ""
+
+
+def test_the_best_of_every_branch_is_in_the_picture() -> None:
+    log = log_of([(0.95, 0.8), (0.9, 0.85), (0.88, 0.8), (0.1, 0.1), (0.3, 0.05), (0.2, 0.1)])
+    for number, trial in enumerate(log.trials.values()):
+        branch = "ours" if number < 3 else "other"
+        trial.settings = {"losses": branch, f"losses/{branch}/noise/std": 0.1}
+    view = front_view(log, "s")
+    assert view.x.range is not None
+    assert view.y.range is not None
+    assert view.x.range[0] < 0.1
+    assert view.y.range[0] < 0.05
+    assert view.num_outside == 0
