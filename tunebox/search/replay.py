@@ -194,6 +194,7 @@ class _Clock:
         self._num_queued = 0
 
     def start_trial(self) -> None:
+        """Ask for settings and queue the first epoch, unless ``max_trials`` have started."""
         number = len(self.log.trials)
         if self.max_trials is not None and number >= self.max_trials:
             return
@@ -204,6 +205,7 @@ class _Clock:
         self._train_epoch(trial_id)
 
     def next_report(self) -> None:
+        """Move the clock to the next end of an epoch and let the method decide about it."""
         self.now, _, trial_id = heapq.heappop(self.queue)
         trial, curve = self.log.trials[trial_id], self._curves[trial_id]
         metrics = curve.history[trial.epochs].metrics
