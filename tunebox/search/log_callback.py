@@ -106,7 +106,6 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
 
 
 def _reason(trial: Trial) -> str:
-    error = trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).splitlines() if line.strip()] or [type(cause).__name__]
-    return lines[-1].strip()
+    # Ray's own get_error() looks into the storage, where the file may arrive only later.
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.splitlines() if line.strip()][-1].strip()
