@@ -14,37 +14,21 @@ from __future__ import annotations
 
 import argparse
 import functools
-import math
 import multiprocessing
-import statistics
-import time
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.peers import METHODS
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
-from tunebox.search.replay import Recording, replay
+from tunebox.search import efficiency
+from tunebox.search.efficiency import Efficiency
+from tunebox.search.replay import Recording
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSettings, SearchSpec
 
 CURVES = Path(__file__).parent / "curves"
 RECORDINGS = sorted(path.parent for path in CURVES.glob("*/trials.parquet"))
-BUDGET_SHARES = (0.1, 0.25, 0.5, 1.0)
-GOALS = (0.95, 0.99)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one seed of one search reached, as shares of the recording's best hypervolume."""
-
-    method: str
-    shares: list[float]  # at BUDGET_SHARES
-    epochs_to_goals: list[float]  # infinite where the budget ended first
-    trials: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -66,7 +50,7 @@ def main() -> None:
                 for seed in range(arguments.seeds)
                 for method in methods
             ]
-            runs = list(pool.imap_unordered(run, jobs))
+            runs = list(zip(jobs, pool.imap(run, jobs), strict=True))
             print_table(folder, methods, runs, arguments)
 
 
@@ -83,58 +67,43 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(job: Job) -> Run:
-    spec, recording, best = load_recording(job.folder)
+def run(job: Job) -> Efficiency:
+    spec, recording = load_recording(job.folder)
     last = spec.search.max_epochs
     search = SearchSettings(max_epochs=last, seed=job.seed)
     method = METHODS[job.method](spec.space, spec.objective_set, search)
-    budget = job.budget * last
-    start = time.perf_counter()
-    result = replay(method, recording, num_workers=job.workers, max_epochs=budget)
-    return Run(
-        job.method,
-        [result.hypervolumes[round(share * budget) - 1] / best for share in BUDGET_SHARES],
-        [result.epochs_to(goal * best) or math.inf for goal in GOALS],
-        len(result.log.trials),
-        time.perf_counter() - start,
-    )
+    return efficiency.measure(method, recording, job.workers, job.budget * last)
 
 
 @functools.lru_cache(maxsize=1)
-def load_recording(folder: Path) -> tuple[SearchSpec, Recording, float]:
-    """Return the search that was recorded, its curves, and the hypervolume of all reports."""
+def load_recording(folder: Path) -> tuple[SearchSpec, Recording]:
+    """Return the search that was recorded, and its curves."""
     files = SearchFolder(folder)
     spec = load_spec(str(files.search_file))
-    recording = Recording(spec.space, read_log(files))
-    return spec, recording, recording.best_hypervolume
+    return spec, Recording(spec.space, read_log(files))
 
 
 def print_table(
-    folder: Path, methods: list[str], runs: list[Run], arguments: argparse.Namespace
+    folder: Path,
+    methods: list[str],
+    runs: list[tuple[Job, Efficiency]],
+    arguments: argparse.Namespace,
 ) -> None:
-    spec, recording, best = load_recording(folder)
+    spec, recording = load_recording(folder)
     budget = arguments.budget * spec.search.max_epochs
+    best = recording.best_hypervolume
     print(f"\n{folder.name}: {len(recording.trials)} settings of {spec.search.max_epochs} epochs,")
     print(f"best hypervolume {best:.4f}; budget {budget} epochs, {arguments.workers} workers,")
     print(f"{arguments.seeds} seeds\n")
-    points = [f"{share:.0%} ({round(share * budget)})" for share in BUDGET_SHARES]
-    print("|".join(["", " search ", *points, *(f" to {goal:.0%} " for goal in GOALS), " trials |"]))
-    print("|" + "---|" * (len(points) + len(GOALS) + 2))
+    headings = ["search", *efficiency.headings(budget)]
+    print(table_line(headings))
+    print(table_line(["---"] * len(headings)))
     for method in methods:
-        print(table_row(method, [run for run in runs if run.method == method], budget))
+        of_method = [reached for job, reached in runs if job.method == method]
+        print(table_line([method, *efficiency.row(of_method, budget)]))
 
 
-def table_row(method: str, runs: list[Run], budget: int) -> str:
-    cells = [method]
-    for column in zip(*(run.shares for run in runs), strict=True):
-        low, middle, high = np.percentile(column, [25, 50, 75])
-        cells.append(f"{middle:.2%} [{low:.1%}, {high:.1%}]")
-    for column in zip(*(run.epochs_to_goals for run in runs), strict=True):
-        median = statistics.median(column)
-        reached = sum(math.isfinite(epochs) for epochs in column)
-        shown = f"{median:.0f}" if math.isfinite(median) else f"> {budget}"
-        cells.append(f"{shown} ({reached}/{len(column)})")
-    cells.append(f"{statistics.median(run.trials for run in runs):.0f}")
+def table_line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

@@ -6,8 +6,9 @@
 
 import numpy as np
 
-from tunebox.pareto.dominance import place_of_last
+from tunebox.pareto.isolation import FrontRule, isolation_rule
 from tunebox.pareto.objectives import FloatArray
+from tunebox.pareto.ranked_fronts import RankedFronts
 
 
 def rung_epochs(min_epochs: int, max_epochs: int, reduction_factor: int) -> tuple[int, ...]:
@@ -35,13 +36,21 @@ def rung_epochs(min_epochs: int, max_epochs: int, reduction_factor: int) -> tupl
 class Ladder:
     """The rungs of a search, and the costs of every trial that reached each of them.
 
-    A pure function of the reports in the order they came: no clock, no random numbers.
+    A pure function of the reports: no clock, no random numbers. What is decided about a trial
+    depends on which trials were at the rung before it, and not on the order in which they came.
     """
 
-    def __init__(self, min_epochs: int, max_epochs: int, reduction_factor: int) -> None:
+    def __init__(
+        self,
+        min_epochs: int,
+        max_epochs: int,
+        reduction_factor: int,
+        front_rule: FrontRule = "crowding",
+    ) -> None:
         self._reduction_factor = reduction_factor
-        self._rungs: dict[int, dict[str, FloatArray]] = {
-            epoch: {} for epoch in rung_epochs(min_epochs, max_epochs, reduction_factor)
+        self._isolation = isolation_rule(front_rule)
+        self._rungs = {
+            epoch: _Rung() for epoch in rung_epochs(min_epochs, max_epochs, reduction_factor)
         }
 
     @property
@@ -54,7 +63,12 @@ class Ladder:
 
         Between rungs every trial does. At a rung it does when it is among the best
         ``ceil(n / reduction_factor)`` of the ``n`` trials seen there, itself included: ranked
-        by non-domination, inside a front by isolation. The first trial at a rung goes on.
+        by non-domination, inside a front by isolation, and behind those that tie in both. The
+        first trial at a rung goes on.
+
+        Of two trials judged against the same trials, each other included, the one that
+        dominates is not stopped where the other goes on: it has the lower rank. A trial that
+        comes later meets more trials, and may be stopped where a worse one went on before.
 
         Args:
             trial_id: Of the trial that reports; a second report at a rung replaces the first.
@@ -65,7 +79,25 @@ class Ladder:
         rung = self._rungs.get(epoch)
         if rung is None:
             return True
-        rung.pop(trial_id, None)
-        rung[trial_id] = costs
-        place = place_of_last(np.stack(list(rung.values())))  # the newest is the last row
-        return place < -(-len(rung) // self._reduction_factor)
+        rank = rung.add(trial_id, costs)
+        isolation = self._isolation(rung.fronts.front(rank))  # the newest is the last row
+        place = rung.fronts.num_above(rank) + int((isolation[:-1] >= isolation[-1]).sum())
+        return place < -(-len(rung.costs) // self._reduction_factor)
+
+
+class _Rung:
+    """The costs of the trials at a rung, and the fronts that they make."""
+
+    def __init__(self) -> None:
+        self.costs: dict[str, FloatArray] = {}
+        self.fronts = RankedFronts()
+
+    def add(self, trial_id: str, costs: FloatArray) -> int:
+        """Take in a trial, or put it in the place of its first report, and return its rank."""
+        is_known = self.costs.pop(trial_id, None) is not None
+        if is_known:
+            self.fronts = RankedFronts()
+            for others in self.costs.values():
+                self.fronts.add(others)
+        self.costs[trial_id] = costs
+        return self.fronts.add(costs)

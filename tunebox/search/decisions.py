@@ -16,7 +16,9 @@ class Decisions:
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         self._objectives = objectives
         self._max_epochs = search.max_epochs
-        self._ladder = Ladder(search.first_rung, search.max_epochs, search.reduction_factor)
+        self._ladder = Ladder(
+            search.first_rung, search.max_epochs, search.reduction_factor, search.front_rule
+        )
         self._sampler = RungSampler(
             space,
             (*self._ladder.epochs, search.max_epochs),

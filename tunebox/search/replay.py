@@ -6,11 +6,12 @@ makes one). What a method suggests is answered by the nearest recorded setting, 
 three calls.
 """
 
+import functools
 import heapq
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +36,15 @@ class SearchMethod(Protocol):
 
     def end(self, trial_id: str, failed: bool) -> None:
         """Take in that a trial reports no more; ``failed`` if it diverged."""
+        ...
+
+
+@runtime_checkable
+class PausingMethod(SearchMethod, Protocol):
+    """A method whose ``report`` pauses a trial before its last epoch, where others stop it."""
+
+    def promote(self) -> str | None:
+        """Return the paused trial that a free worker goes on with, None to start a new one."""
         ...
 
 
@@ -64,7 +74,7 @@ class Recording:
             for branches, trials in groups.items()
         }
 
-    @property
+    @functools.cached_property
     def best_hypervolume(self) -> float:
         """The hypervolume of all reports of all recorded trials."""
         volume = RunningHypervolume(self.objectives.reference_costs)
@@ -166,7 +176,7 @@ def replay(
             raise ValueError(f"{name} must be at least 1, got {limit}")
     clock = _Clock(method, recording, max_trials)
     for _ in range(num_workers):
-        clock.start_trial()
+        clock.fill_worker()
     while clock.queue and len(clock.hypervolumes) < max_epochs:
         clock.next_report()
     for trial in clock.log.trials.values():
@@ -193,8 +203,18 @@ class _Clock:
         self._curves: dict[str, TrialRecord] = {}
         self._num_queued = 0
 
-    def start_trial(self) -> None:
-        """Ask for settings and queue the first epoch, unless ``max_trials`` have started."""
+    def fill_worker(self) -> None:
+        """Go on with a paused trial, else start one, unless ``max_trials`` have started."""
+        promoted = self.method.promote() if isinstance(self.method, PausingMethod) else None
+        if promoted is None:
+            self._start_trial()
+            return
+        trial = self.log.trials[promoted]
+        assert trial.state is TrialState.STOPPED
+        trial.state, trial.end_time = TrialState.RUNNING, None
+        self._train_epoch(promoted)
+
+    def _start_trial(self) -> None:
         number = len(self.log.trials)
         if self.max_trials is not None and number >= self.max_trials:
             return
@@ -223,8 +243,10 @@ class _Clock:
         trial.state = TrialState.FINISHED if at_end else TrialState.STOPPED
         trial.state = TrialState.DIVERGED if diverged else trial.state
         trial.end_time = self.now
-        self.method.end(trial_id, failed=diverged)
-        self.start_trial()
+        # what a pausing method gave up before the end of its curve may be promoted later
+        if diverged or at_end or not isinstance(self.method, PausingMethod):
+            self.method.end(trial_id, failed=diverged)
+        self.fill_worker()
 
     def _train_epoch(self, trial_id: str) -> None:
         """Queue the next report of a trial; ``train_seconds`` are since the trial's start."""

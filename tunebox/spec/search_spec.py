@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from tunebox.pareto.isolation import FrontRule
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.settings import Settings
 from tunebox.spec.space import Space, Values
@@ -33,6 +34,7 @@ class SearchSettings(Settings):
     # the first rung, before which no trial is stopped; null: a quarter of max_epochs
     min_epochs: int | None = Field(None, ge=1)
     reduction_factor: int = Field(2, ge=2)  # one in so many goes on at a rung
+    front_rule: FrontRule = "crowding"  # who goes first inside a front at a rung
     time_budget: float | None = Field(None, gt=0)  # seconds of wall clock
     seed: int = Field(0, ge=0)
     cpus_per_trial: float = Field(1, gt=0)
