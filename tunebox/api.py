@@ -1,4 +1,4 @@
-"""What the verbs do, for Python: search, train, evaluate, export and read the front."""
+"""What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from tunebox.records.tracking import (
 )
 from tunebox.records.trial_tables import read_front as _read_front
 from tunebox.records.trial_tables import read_log
+from tunebox.replay import parse_settings, replay
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
 from tunebox.train import train
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from tunebox.models.base import Classifier
 
-__all__ = ["evaluate", "export", "load_model", "read_front", "search", "train"]
+__all__ = ["evaluate", "export", "load_model", "parse_settings", "read_front", "replay", "search", "train"]
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,9 @@ def search(
     ] = "digits",
     trials: Annotated[int | None, typer.Option(help="How many settings to try.")] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
+    min_epochs: Annotated[
+        int | None, typer.Option(help="Epochs before which no trial is stopped.")
+    ] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds to search.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the sampler and of the trainings.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs that a trial takes.")] = None,
@@ -105,6 +108,7 @@ def search(
         file,
         trials=trials,
         max_epochs=max_epochs,
+        min_epochs=min_epochs,
         time_budget=time_budget,
         seed=seed,
         cpus_per_trial=cpus_per_trial,
@@ -146,6 +150,44 @@ def front(
                 console.print(f"  {path}", soft_wrap=True)
     if len(logs) > 1:
         console.print(comparison_table(logs))
+
+
+@app.command()
+def replay(
+    recording: Annotated[
+        str, typer.Argument(help="A search whose trials were not stopped: its name or folder.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE,..",
+            help="Settings of search to compare with the defaults; each --set is a row.",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trials at once.")] = 8,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Epochs in total. [default: 32 full trainings]")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches a row.")] = 5,
+    out: Out = None,
+) -> None:
+    """Compare settings of a search on recorded learning curves; nothing is trained.
+
+    A recording is a search whose --min-epochs are its --max-epochs, so that no trial was stopped.
+
+    Example: tunebox replay digits-1 --set min_epochs=2 --set min_epochs=8,reduction_factor=3
+    """
+    from tunebox import api
+    from tunebox.tables import replay_table
+
+    console = _console()
+    rows = [api.parse_settings(text) for text in settings or []]
+    with console.status("replaying"):
+        comparison = api.replay(
+            recording, settings=rows, workers=workers, budget=budget, seeds=seeds, out=out
+        )
+    console.print(replay_table(comparison))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from tunebox.spec.space import Scalar, Values
 from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 if TYPE_CHECKING:
+    from tunebox.replay import ReplayComparison
     from tunebox.training.robustness import RobustnessReport
 
 
@@ -53,6 +54,30 @@ def comparison_table(logs: Iterable[tuple[str, TrialLog]]) -> Table:
             f"{log.hypervolume():.4f}",
             *best,
         )
+    return table
+
+
+def replay_table(comparison: "ReplayComparison") -> Table:
+    """Return replayed searches, a row for the seeds of each of the settings."""
+    from tunebox.search.efficiency import headings, row
+
+    title = (
+        f"{comparison.num_recorded} recorded trials of {comparison.max_epochs} epochs, best "
+        f"hypervolume {comparison.best_hypervolume:.4f}; budget {comparison.budget} epochs, "
+        f"{len(comparison.searches[0].runs)} seeds"
+    )
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("settings", overflow="fold")
+    for heading in headings(comparison.budget):
+        table.add_column(heading, justify="right")
+    for search in comparison.searches:
+        settings = ", ".join(f"{key}={value}" for key, value in search.settings.items())
+        table.add_row(settings or "defaults", *row(search.runs, comparison.budget))
+    table.caption = (
+        "Hypervolume of all reports so far, as a share of the best: median and quartiles over "
+        "seeds. To 95%: median epochs spent when it was reached, and in how many seeds it was."
+    )
+    table.caption_justify = "left"
     return table
 
 

@@ -1,5 +1,6 @@
 """What is known of the trials of a search: plain data that every part reads and none owns."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import numpy as np
 
 from tunebox.pareto.front import front_indices
 from tunebox.pareto.hypervolume import hypervolume
-from tunebox.pareto.objectives import FloatArray, Objectives
+from tunebox.pareto.objectives import Objectives
 from tunebox.spec.space import Values
 
 
@@ -65,11 +66,15 @@ class TrialRecord:
 
 
 class TrialLog:
-    """All trials of a search by id, in the order they started."""
+    """All trials of a search by id, in the order they started.
+
+    Trials are added and grow; one that ended as it should stays as it is.
+    """
 
     def __init__(self, objectives: Objectives) -> None:
         self.objectives = objectives
         self.trials: dict[str, TrialRecord] = {}
+        self._results = _Results(objectives)
 
     def count(self, state: TrialState) -> int:
         """Return how many trials are in ``state``."""
@@ -88,19 +93,58 @@ class TrialLog:
     def front(self) -> list[TrialRecord]:
         """Return the non-dominated trials, best in the first objective first.
 
-        Compared are the last reports of the trials that finished or were stopped.
+        Compared are the last reports of the trials that finished or were stopped. Costs as much
+        as the trials that are new since the last call, however many there are.
         """
-        trials, costs = self._results()
-        return [trials[index] for index in front_indices(costs)]
+        return list(self._up_to_date().front)
 
     def hypervolume(self) -> float:
         """Return the hypervolume of the front up to the objectives' reference point."""
-        return hypervolume(self._results()[1], self.objectives.reference_costs)
+        return self._up_to_date().hypervolume
 
-    def _results(self) -> tuple[list[TrialRecord], FloatArray]:
-        trials = [trial for trial in self.trials.values() if trial.can_be_on_front]
-        costs = np.array([self.objectives.costs(trial.last_metrics) for trial in trials])
-        return trials, costs.reshape(len(trials), len(self.objectives))
+    def _up_to_date(self) -> "_Results":
+        if not self._results.are_part_of(self.trials):
+            self._results = _Results(self.objectives)
+        self._results.update(self.trials)
+        return self._results
+
+
+class _Results:
+    """The trials that ended as they should, as far as they have been looked at."""
+
+    def __init__(self, objectives: Objectives) -> None:
+        self._objectives = objectives
+        self._num_seen = 0
+        self._without_result: list[tuple[int, TrialRecord]] = []  # and their places in the log
+        self._members: list[tuple[int, TrialRecord]] = []  # of the front, in its order
+        self.hypervolume = 0.0
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        """The non-dominated trials, best in the first objective first."""
+        return [trial for _, trial in self._members]
+
+    def are_part_of(self, trials: Mapping[str, TrialRecord]) -> bool:
+        """Return whether the log has only grown, as far as its length and the front show."""
+        return len(trials) >= self._num_seen and all(
+            trials.get(trial.trial_id) is trial and trial.can_be_on_front for trial in self.front
+        )
+
+    def update(self, trials: Mapping[str, TrialRecord]) -> None:
+        """Compare the trials that have got a result since the last call with the front."""
+        places = range(self._num_seen, len(trials))
+        newest = itertools.islice(trials.values(), self._num_seen, None)
+        self._without_result += zip(places, newest, strict=True)
+        self._num_seen = len(trials)
+        with_result = [entry for entry in self._without_result if entry[1].can_be_on_front]
+        if not with_result:
+            return
+        self._without_result = [e for e in self._without_result if not e[1].can_be_on_front]
+        # by place in the log, which decides between equal trials
+        compared = sorted(self._members + with_result, key=lambda entry: entry[0])
+        costs = np.array([self._objectives.costs(trial.last_metrics) for _, trial in compared])
+        self._members = [compared[index] for index in front_indices(costs)]
+        self.hypervolume = hypervolume(costs, self._objectives.reference_costs)
 
 
 def non_finite_metric(metrics: Mapping[str, float]) -> str | None:

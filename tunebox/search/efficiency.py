@@ -36,11 +36,14 @@ def measure(method: SearchMethod, recording: Recording, workers: int, budget: in
         budget: Epochs trained by all trials together.
 
     Raises:
-        ValueError: A number is below 1, or a suggestion is in branches without a recording.
+        ValueError: A number is below 1, a suggestion is in branches without a recording, or
+            nothing that was recorded is better than the objectives' reference point.
     """
-    result = replay(method, recording, num_workers=workers, max_epochs=budget)
     best = recording.best_hypervolume
-    reached = result.hypervolumes / best if best > 0 else np.ones(len(result.hypervolumes))
+    if best <= 0:
+        raise ValueError("no recorded trial is better than the reference of every objective")
+    result = replay(method, recording, num_workers=workers, max_epochs=budget)
+    reached = result.hypervolumes / best
     return Efficiency(
         float(reached.mean()),
         tuple(float(reached[max(1, round(share * budget)) - 1]) for share in BUDGET_SHARES),

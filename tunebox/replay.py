@@ -1,0 +1,149 @@
+"""Compare settings of a search on recorded learning curves: nothing is trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from tunebox.errors import RecordsError, SearchFileError
+from tunebox.records.search_folder import SearchFolder, open_folder
+from tunebox.records.trial_tables import read_log
+from tunebox.spec.load import load_spec
+from tunebox.spec.search_spec import DEFAULT_OUT, SearchSettings, SearchSpec
+from tunebox.trials import TrialLog
+
+if TYPE_CHECKING:  # Optuna is slow to import
+    from tunebox.search.efficiency import Efficiency
+
+# What a recording can answer; the other settings of a search say where and how long it runs.
+REPLAYED = ("min_epochs", "reduction_factor", "front_rule")
+_DEFAULT_TRAININGS = 32  # full ones: the budget
+
+
+@dataclass(frozen=True)
+class ReplayedSettings:
+    """Settings that differ from the defaults, and what a search with them reached, by seed."""
+
+    settings: Mapping[str, Any]
+    runs: tuple["Efficiency", ...]
+
+
+@dataclass(frozen=True)
+class ReplayComparison:
+    """Several settings on one recording; the first are the defaults."""
+
+    num_recorded: int  # trials
+    max_epochs: int  # of a trial
+    best_hypervolume: float  # of all that was recorded
+    budget: int  # epochs, over all trials
+    searches: tuple[ReplayedSettings, ...]
+
+
+def replay(
+    recording: str,
+    *,
+    settings: Sequence[Mapping[str, Any]] = (),
+    workers: int = 8,
+    budget: int | None = None,
+    seeds: int = 5,
+    out: str | None = None,
+) -> ReplayComparison:
+    """Run searches on recorded curves and a simulated clock, and return what each reached.
+
+    Args:
+        recording: The name or the folder of a search whose trials were not stopped.
+        settings: Of ``search``, those in `REPLAYED`; what one leaves out has its default. The
+            defaults come first in any case.
+        workers: Trials that run at the same time.
+        budget: Epochs trained by all trials together; None for 32 full trainings.
+        seeds: Searches with each of the settings, with the seeds 0, 1, ..
+        out: The folder of all searches.
+
+    Raises:
+        RecordsError: There is no such search, or its trials cannot answer.
+        SearchFileError: A setting that is none, or has a value that it cannot have.
+    """
+    folder = SearchFolder(Path(recording))
+    if not folder.search_file.is_file():
+        folder = open_folder(Path(out or DEFAULT_OUT), recording)
+    spec = load_spec(str(folder.search_file))
+    candidates = [{}, *settings]
+    for candidate in candidates:
+        _search_settings(candidate, spec, seed=0)  # a mistake ends it before anything is replayed
+    log = read_log(folder)
+    epochs = budget or _DEFAULT_TRAININGS * spec.search.max_epochs
+    try:
+        return _compare(spec, log, candidates, workers=workers, budget=epochs, seeds=seeds)
+    except ValueError as error:
+        raise RecordsError(f"{folder.root} cannot be replayed: {error}") from error
+
+
+def parse_settings(text: str) -> dict[str, Any]:
+    """Return the settings in a text like ``min_epochs=2,reduction_factor=3``.
+
+    Raises:
+        SearchFileError: A part is not KEY=VALUE.
+    """
+    settings = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not separator or not key.strip() or not value.strip():
+            raise SearchFileError(
+                f"--set: {part!r} is not KEY=VALUE; give settings like min_epochs=2"
+            )
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SearchFileError(f"--set {key.strip()}: {value!r} is not a value") from error
+    return settings
+
+
+def _compare(
+    spec: SearchSpec,
+    log: TrialLog,
+    candidates: Sequence[Mapping[str, Any]],
+    *,
+    workers: int,
+    budget: int,
+    seeds: int,
+) -> ReplayComparison:
+    from tunebox.search.decisions import Decisions
+    from tunebox.search.efficiency import measure
+    from tunebox.search.replay import Recording
+
+    recording = Recording(spec.space, log)
+    searches = []
+    for candidate in candidates:
+        runs = []
+        for seed in range(seeds):
+            search = _search_settings(candidate, spec, seed)
+            decisions = Decisions(spec.space, spec.objective_set, search)
+            runs.append(measure(decisions, recording, workers, budget))
+        searches.append(ReplayedSettings(candidate, tuple(runs)))
+    return ReplayComparison(
+        len(recording.trials),
+        spec.search.max_epochs,
+        recording.best_hypervolume,
+        budget,
+        tuple(searches),
+    )
+
+
+def _search_settings(settings: Mapping[str, Any], spec: SearchSpec, seed: int) -> SearchSettings:
+    for key in settings:
+        if key not in REPLAYED:
+            raise SearchFileError(
+                f"--set: {key!r} is no setting of a replay; it has {', '.join(REPLAYED)}"
+            )
+    known = {"max_epochs": spec.search.max_epochs, "seed": seed}
+    try:
+        return SearchSettings.model_validate({**known, **settings})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = "".join(f" {part}" for part in first["loc"])
+        value = f"got {first['input']!r}; " if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise SearchFileError(f"--set{key}: {value}{message}") from error
