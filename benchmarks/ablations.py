@@ -162,7 +162,9 @@ def without_rungs(space: Space, objectives: Objectives, search: SearchSettings) 
 VARIANTS: dict[str, Callable[[Space, Objectives, SearchSettings], SearchMethod]] = {
     TUNEBOX: Decisions,
     "inside a front: epsilon-net": functools.partial(with_settings, front_rule="epsilon_net"),
-    "inside a front: hypervolume contribution": functools.partial(with_settings, front_rule="hypervolume"),
+    "inside a front: hypervolume contribution": functools.partial(
+        with_settings, front_rule="hypervolume"
+    ),
     "promotion of paused trials": Promotion,
     "brackets": Brackets,
     "one study, all trials with their last values": OneStudy,

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from tunebox.models.base import Classifier
 
-__all__ = ["evaluate", "export", "load_model", "parse_settings", "read_front", "replay", "search", "train"]
+__all__ = [
+    "evaluate",
+    "export",
+    "load_model",
+    "parse_settings",
+    "read_front",
+    "replay",
+    "search",
+    "train",
+]
 
 
 @dataclass(frozen=True)

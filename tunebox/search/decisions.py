@@ -30,6 +30,10 @@ class Decisions:
         """Return the settings of the next trial."""
         return self._sampler.ask(trial_id)
 
+    def adopt(self, trial_id: str, values: Values) -> None:
+        """Take in a trial with settings from elsewhere, as if it had been suggested now."""
+        self._sampler.adopt(trial_id, values)
+
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
         """Return whether the trial goes on after ``epoch``.
 

@@ -1,0 +1,207 @@
+"""What many trials cost the driver: a suggestion, a decision, and a whole search of short trials.
+
+    python -m benchmarks.search_scale decisions [--trials 100 1000 10000]
+    python -m benchmarks.search_scale search [--trials 2000] [--cpus 2]
+
+`decisions` fills tunebox's decisions with random settings of a recording and their curves, and
+then measures what the next suggestions and reports at a rung cost. `search` runs a search with
+real Ray, tables and MLflow in a database, whose trials train two epochs on 128 digits, and prints
+what the driver's process did. Times are of the CPU, so that other work on the machine does not
+count; the wall clock is given where it matters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.search_efficiency import CURVES, load_recording
+from tunebox.search.decisions import Decisions
+from tunebox.search.replay import Recording
+from tunebox.spec.sample import sample_values
+from tunebox.spec.search_spec import SearchSettings, SearchSpec
+from tunebox.trials import TrialRecord
+
+SUGGESTION_LIMITS = {1000: 0.060, 10_000: 0.250}  # seconds, p95
+DECISION_LIMIT = 0.005
+MEASURED = 60  # suggestions at each number of trials
+JITTER = 1e-3  # in a metric: without it thousands of trials would share the recorded curves
+
+SEARCH_FILE = """\
+# What does a trial cost the driver?
+data: {kind: digits, train_images: 128}
+model: {kind: mlp, width: {choice: [4, 8]}, depth: 1, feature_dim: 4}
+losses:
+  choice:
+    clean_only: {cross_entropy: {on: clean}}
+    noisy_only:
+      cross_entropy: {on: noisy}
+      noise: {kind: gaussian, std: {uniform: [0.1, 1.2]}}
+optimizer: {kind: sgd, lr: {log_uniform: [0.01, 0.2]}}
+evaluation: {noise: {kind: gaussian, std: 0.8}, num_draws: 1}
+search: {min_epochs: 1, max_epochs: 2}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    decisions = verbs.add_parser("decisions")
+    decisions.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
+    decisions.add_argument("--recording", type=Path, default=CURVES / "digits")
+    search = verbs.add_parser("search")
+    search.add_argument("--trials", type=int, default=2000)
+    search.add_argument("--cpus", type=int, default=2)
+    arguments = parser.parse_args()
+    if arguments.verb == "decisions":
+        measure_decisions(arguments.recording, sorted(arguments.trials))
+    else:
+        measure_search(arguments.trials, arguments.cpus)
+
+
+def measure_decisions(folder: Path, counts: list[int]) -> None:
+    spec, recording = load_recording(folder)
+    filled = Filled(spec, recording)
+    print("| finished trials | suggestion p50 | p95 | limit | decision p50 | p95 | limit |")
+    print("|---|---|---|---|---|---|---|")
+    for count in counts:
+        while filled.num_trials < count:
+            filled.run_trial(is_suggested=False)
+        filled.suggestions.clear()
+        filled.decisions.clear()
+        for _ in range(MEASURED):
+            filled.run_trial(is_suggested=True)
+        suggestion = cells(filled.suggestions, SUGGESTION_LIMITS.get(count))
+        print(f"| {count} | {suggestion} | {cells(filled.decisions, DECISION_LIMIT)} |", flush=True)
+
+
+class Filled:
+    """Decisions that are told of trials one after the other, and what that cost."""
+
+    def __init__(self, spec: SearchSpec, recording: Recording) -> None:
+        search = SearchSettings(max_epochs=spec.search.max_epochs)
+        self._spec, self._recording = spec, recording
+        self._decisions = Decisions(spec.space, spec.objective_set, search)
+        self._first_rung = search.first_rung
+        self._generator = random.Random(0)
+        self.num_trials = 0
+        self.suggestions: list[float] = []  # seconds of CPU time
+        self.decisions: list[float] = []  # only of reports at the first rung
+
+    def run_trial(self, *, is_suggested: bool) -> None:
+        trial_id = f"{self.num_trials:05d}"
+        self.num_trials += 1
+        if is_suggested:
+            start = time.thread_time()
+            values = self._decisions.suggest(trial_id)
+            self.suggestions.append(time.thread_time() - start)
+        else:
+            values = sample_values(self._spec.space, self._generator)
+            self._decisions.adopt(trial_id, values)
+        curve = self._recording.nearest(values)
+        self._report(trial_id, curve)
+        self._decisions.end(trial_id, failed=False)
+
+    def _report(self, trial_id: str, curve: TrialRecord) -> None:
+        shift = {name: self._generator.gauss(0, JITTER) for name in self._spec.objectives}
+        for report in curve.history:
+            metrics = {name: x + shift.get(name, 0) for name, x in report.metrics.items()}
+            start = time.thread_time()
+            goes_on = self._decisions.report(trial_id, report.epoch, metrics)
+            if report.epoch == self._first_rung:
+                self.decisions.append(time.thread_time() - start)
+            if not goes_on:
+                return
+
+
+def cells(seconds: list[float], limit: float | None) -> str:
+    middle, high = np.percentile(seconds, [50, 95])
+    times = f"{1000 * middle:.2f} ms | {1000 * high:.2f} ms"
+    if limit is None:
+        return f"{times} | "
+    return f"{times} | {1000 * limit:.0f} ms: {'pass' if high < limit else 'FAIL'}"
+
+
+class Clock:
+    """CPU time that the driver's threads spent in the functions that are watched, by part."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def watch(self, owner: Any, name: str, part: str) -> None:
+        original: Callable[..., Any] = getattr(owner, name)
+
+        @functools.wraps(original)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            start = time.thread_time()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                self.seconds[part] += time.thread_time() - start
+
+        setattr(owner, name, watched)
+
+
+def watched_clock() -> Clock:
+    """Return a clock that watches the parts of a search which are tunebox's own."""
+    from tunebox.records.mlflow_runs import MlflowRuns
+    from tunebox.records.recorder import SearchRecorder
+    from tunebox.search.log_callback import LogCallback
+
+    clock = Clock()
+    clock.watch(Decisions, "suggest", "suggestions")
+    for name in ("report", "end"):
+        clock.watch(Decisions, name, "decisions")
+    for name in ("trial_started", "trial_reported", "trial_ended", "tick", "search_ended"):
+        clock.watch(SearchRecorder, name, "records")
+    clock.watch(MlflowRuns, "_deliver_all", "MLflow")  # in a thread of its own
+    clock.watch(LogCallback, "_drop_checkpoints", "checkpoints")
+    return clock
+
+
+def measure_search(trials: int, cpus: int) -> None:
+    import ray
+
+    from tunebox import api
+
+    clock = watched_clock()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "short.yaml"
+        file.write_text(SEARCH_FILE, encoding="utf-8")
+        ray.init(
+            address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False,
+            logging_level="ERROR", object_store_memory=200_000_000,
+        )  # fmt: skip
+        start, start_cpu = time.monotonic(), time.process_time()
+        try:
+            result = api.search(
+                str(file),
+                trials=trials,
+                out=str(Path(folder) / "results"),
+                tracking_uri=f"sqlite:///{folder}/mlflow.db",
+            )
+        finally:
+            ray.shutdown()
+        seconds, cpu = time.monotonic() - start, time.process_time() - start_cpu
+    ended = result.log.num_ended
+    print(f"{ended} trials in {seconds:.0f} s with {cpus} CPUs for trials")
+    print(f"driver: {cpu:.0f} s of CPU time, {1000 * cpu / ended:.1f} ms a trial\n")
+    clock.seconds["Ray and the rest"] = cpu - sum(clock.seconds.values())
+    print("| part of the driver | CPU time a trial | share |\n|---|---|---|")
+    for part, spent in clock.seconds.most_common():
+        print(f"| {part} | {1000 * spent / ended:.2f} ms | {spent / cpu:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
