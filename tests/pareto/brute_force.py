@@ -9,6 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tunebox.pareto.isolation import IsolationRule
+
 FloatArray = NDArray[np.float64]
 Point = Sequence[float]
 
@@ -75,6 +77,13 @@ def spreading_order(costs: FloatArray) -> list[int]:
         for i, distance in zip(members, crowding(costs[members]), strict=True):
             isolation[i] = distance
     return sorted(range(len(costs)), key=lambda i: (ranked[i], -isolation[i], i))
+
+
+def place_of_last(costs: FloatArray, isolation: IsolationRule) -> int:
+    """How many come before the last row: everything ranked anew, ties ahead of it."""
+    ranked = np.array(ranks(costs))
+    alone = isolation(costs[ranked == ranked[-1]])
+    return int((ranked < ranked[-1]).sum() + (alone[:-1] >= alone[-1]).sum())
 
 
 @st.composite

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from random import Random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.pareto import brute_force
 from tests.pareto.brute_force import FloatArray, shuffled, tables
+from tunebox.pareto.isolation import FrontRule, crowding_distances, isolation_rule
 from tunebox.pareto.rungs import Ladder, rung_epochs
 
 
@@ -102,12 +105,68 @@ def test_several_objectives_go_on_by_rank_then_isolation(num_objectives: int, fa
         assert ladder.report(f"t{n}", 1, costs[n - 1]) == (n - 1 in best)
 
 
-@given(tables(min_rows=2), st.integers(2, 4), st.data())
-def test_dominating_trial_is_not_stopped_where_the_dominated_goes_on(
+@pytest.mark.parametrize("rule", get_args(FrontRule))
+@given(table=tables(max_rows=16), factor=st.integers(2, 4))
+def test_decisions_are_those_of_ranking_the_rung_anew(
+    rule: FrontRule, table: FloatArray, factor: int
+) -> None:
+    ladder, isolation = Ladder(1, 27, factor, rule), isolation_rule(rule)
+    for n in range(1, len(table) + 1):
+        place = brute_force.place_of_last(table[:n], isolation)
+        assert ladder.report(f"t{n}", 1, table[n - 1]) == (place < math.ceil(n / factor))
+
+
+@given(tables(max_rows=8), st.integers(2, 4), st.data())
+def test_trials_that_report_again_are_judged_where_they_are_now(
     costs: FloatArray, factor: int, data: st.DataObject
 ) -> None:
-    """Both judged against the same trials: all of them, each of the two as the newest."""
+    ladder, latest = Ladder(1, 27, factor), dict[str, FloatArray]()
+    for row in costs:
+        trial_id = data.draw(st.sampled_from("abcd"))
+        latest.pop(trial_id, None)
+        latest[trial_id] = row
+        place = brute_force.place_of_last(np.stack(list(latest.values())), crowding_distances)
+        assert ladder.report(trial_id, 1, row) == (place < math.ceil(len(latest) / factor))
+
+
+@given(tables(), st.integers(2, 4), st.randoms(use_true_random=False))
+def test_order_of_those_before_does_not_matter(
+    costs: FloatArray, factor: int, random: Random
+) -> None:
+    """Asynchrony decides who is there when a trial comes, and nothing else about it."""
+    order = list(range(len(costs) - 1))
+    random.shuffle(order)
+    decisions = []
+    for rows in (costs[:-1], costs[order]):
+        ladder = Ladder(1, 27, factor)
+        for number, row in enumerate(rows):
+            ladder.report(f"t{number}", 1, row)
+        decisions.append(ladder.report("x", 1, costs[-1]))
+    assert decisions[0] == decisions[1]
+
+
+@given(tables(), st.integers(2, 4), st.data())
+def test_violation_comes_before_all_costs(
+    costs: FloatArray, factor: int, data: st.DataObject
+) -> None:
+    violations = data.draw(
+        st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=len(costs), max_size=len(costs))
+    )
     ladder = Ladder(1, 27, factor)
+    for n, (row, violation) in enumerate(zip(costs, violations, strict=True), start=1):
+        alike = [other == violation for other in violations[:n]]
+        place = sum(other < violation for other in violations[:n])
+        place += brute_force.place_of_last(costs[:n][alike], crowding_distances)
+        assert ladder.report(f"t{n}", 1, row, violation) == (place < math.ceil(n / factor))
+
+
+@pytest.mark.parametrize("rule", get_args(FrontRule))
+@given(costs=tables(min_rows=2), factor=st.integers(2, 4), data=st.data())
+def test_dominating_trial_is_not_stopped_where_the_dominated_goes_on(
+    rule: FrontRule, costs: FloatArray, factor: int, data: st.DataObject
+) -> None:
+    """Both judged against the same trials: all of them, each of the two as the newest."""
+    ladder = Ladder(1, 27, factor, rule)
     for number, row in enumerate(costs):
         ladder.report(f"t{number}", 1, row)
     one, other = (data.draw(st.integers(0, len(costs) - 1)) for _ in range(2))

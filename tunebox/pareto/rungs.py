@@ -2,11 +2,15 @@
 
 [Li2020] L. Li et al. A system for massively parallel hyperparameter tuning. MLSys 2020.
     (The stopping variant: a trial is judged at a rung against those that were there before.)
+[Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
+    algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
 """
+
+from bisect import bisect_left, insort
 
 import numpy as np
 
-from tunebox.pareto.isolation import FrontRule, isolation_rule
+from tunebox.pareto.isolation import FrontRule, IsolationRule, isolation_rule
 from tunebox.pareto.objectives import FloatArray
 from tunebox.pareto.ranked_fronts import RankedFronts
 
@@ -58,13 +62,14 @@ class Ladder:
         """The epochs of the rungs, ascending."""
         return tuple(self._rungs)
 
-    def report(self, trial_id: str, epoch: int, costs: FloatArray) -> bool:
+    def report(self, trial_id: str, epoch: int, costs: FloatArray, violation: float = 0.0) -> bool:
         """Return whether the trial goes on.
 
         Between rungs every trial does. At a rung it does when it is among the best
         ``ceil(n / reduction_factor)`` of the ``n`` trials seen there, itself included: ranked
-        by non-domination, inside a front by isolation, and behind those that tie in both. The
-        first trial at a rung goes on.
+        by constraint violation [Deb2002, VI-A], trials with the same violation (0: all feasible
+        ones) by non-domination, inside a front by isolation, and behind those that tie in all
+        three. The first trial at a rung goes on.
 
         Of two trials judged against the same trials, each other included, the one that
         dominates is not stopped where the other goes on: it has the lower rank. A trial that
@@ -74,30 +79,46 @@ class Ladder:
             trial_id: Of the trial that reports; a second report at a rung replaces the first.
             epoch: Epochs that the trial has trained.
             costs: ``(D,)``, finite, lower is better.
+            violation: By how much it breaks constraints, 0 if it does not; finite.
         """
         assert np.isfinite(costs).all()
         rung = self._rungs.get(epoch)
         if rung is None:
             return True
-        rank = rung.add(trial_id, costs)
-        isolation = self._isolation(rung.fronts.front(rank))  # the newest is the last row
-        place = rung.fronts.num_above(rank) + int((isolation[:-1] >= isolation[-1]).sum())
-        return place < -(-len(rung.costs) // self._reduction_factor)
+        place = rung.add(trial_id, costs, violation, self._isolation)
+        return place < -(-len(rung) // self._reduction_factor)
 
 
 class _Rung:
-    """The costs of the trials at a rung, and the fronts that they make."""
+    """The trials at a rung, kept in their order."""
 
     def __init__(self) -> None:
-        self.costs: dict[str, FloatArray] = {}
-        self.fronts = RankedFronts()
+        self._reports: dict[str, tuple[FloatArray, float]] = {}
+        self._violations: list[float] = []  # of all trials, ascending
+        self._fronts: dict[float, RankedFronts] = {}  # of the trials with the same violation
 
-    def add(self, trial_id: str, costs: FloatArray) -> int:
-        """Take in a trial, or put it in the place of its first report, and return its rank."""
-        is_known = self.costs.pop(trial_id, None) is not None
-        if is_known:
-            self.fronts = RankedFronts()
-            for others in self.costs.values():
-                self.fronts.add(others)
-        self.costs[trial_id] = costs
-        return self.fronts.add(costs)
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def add(
+        self, trial_id: str, costs: FloatArray, violation: float, isolation: IsolationRule
+    ) -> int:
+        """Take in a trial and return how many of the others come before it, ``0 .. n-1``."""
+        if trial_id in self._reports:
+            del self._reports[trial_id]
+            self._sort_again()
+        self._reports[trial_id] = (costs, violation)
+        rank = self._insert(costs, violation)
+        fronts = self._fronts[violation]
+        alone = isolation(fronts.front(rank))  # the newest is the last row
+        place = bisect_left(self._violations, violation) + fronts.num_above(rank)
+        return place + int((alone[:-1] >= alone[-1]).sum())
+
+    def _insert(self, costs: FloatArray, violation: float) -> int:
+        insort(self._violations, violation)
+        return self._fronts.setdefault(violation, RankedFronts()).add(costs)
+
+    def _sort_again(self) -> None:
+        self._violations, self._fronts = [], {}
+        for costs, violation in self._reports.values():
+            self._insert(costs, violation)
