@@ -196,6 +196,49 @@ def test_stopped_trial_makes_room() -> None:
     assert result.log.epochs_spent == len(result.seconds) == len(result.hypervolumes) == 6
 
 
+@dataclass
+class Pausing(Scripted):
+    """Pauses every trial after its first epoch, and promotes those that it was given."""
+
+    promotions: list[str | None] = field(default_factory=list)
+
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+        super().report(trial_id, epoch, metrics)
+        return epoch > 1
+
+    def promote(self) -> str | None:
+        self.calls.append(("promote",))
+        return self.promotions.pop(0) if self.promotions else None
+
+
+def test_paused_trial_goes_on_where_it_was() -> None:
+    method = Pausing([settings(0.01), settings(1.0)], promotions=[None, None, "0000", None, "0001"])
+    result = replay(method, two_speeds(), num_workers=1, max_epochs=100, max_trials=3)
+    assert method.calls == [
+        ("promote",),
+        ("suggest", "0000"),
+        ("report", "0000", 1),
+        ("promote",),
+        ("suggest", "0001"),
+        ("report", "0001", 1),
+        ("promote",),  # 0000 goes on
+        ("report", "0000", 2),
+        ("report", "0000", 3),
+        ("end", "0000", False),
+        ("promote",),
+        ("suggest", "0002"),
+        ("report", "0002", 1),
+        ("promote",),  # 0001 goes on
+        ("report", "0001", 2),
+        ("report", "0001", 3),
+        ("end", "0001", False),
+        ("promote",),  # nothing more to promote or to start: it ends
+    ]
+    assert result.seconds.tolist() == [1, 3.5, 4.5, 5.5, 6.5, 9, 11.5]
+    states = [trial.state for trial in result.log.trials.values()]
+    assert states == [TrialState.FINISHED, TrialState.FINISHED, TrialState.STOPPED]
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_diverged_recording_diverges_at_its_epoch_and_counts_for_nothing(bad: float) -> None:
     log = TrialLog(OBJECTIVES)
