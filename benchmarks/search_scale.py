@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from benchmarks.search_efficiency import CURVES, load_recording
 from tunebox.search.decisions import Decisions
@@ -63,11 +64,12 @@ def main() -> None:
     search = verbs.add_parser("search")
     search.add_argument("--trials", type=int, default=2000)
     search.add_argument("--cpus", type=int, default=2)
+    search.add_argument("--time-budget", type=float, help="seconds; ends it where it then is")
     arguments = parser.parse_args()
     if arguments.verb == "decisions":
         measure_decisions(arguments.recording, sorted(arguments.trials))
     else:
-        measure_search(arguments.trials, arguments.cpus)
+        measure_search(arguments.trials, arguments.cpus, arguments.time_budget)
 
 
 def measure_decisions(folder: Path, counts: list[int]) -> None:
@@ -170,7 +172,7 @@ def watched_clock() -> Clock:
     return clock
 
 
-def measure_search(trials: int, cpus: int) -> None:
+def measure_search(trials: int, cpus: int, time_budget: float | None) -> None:
     import ray
 
     from tunebox import api
@@ -188,8 +190,10 @@ def measure_search(trials: int, cpus: int) -> None:
             result = api.search(
                 str(file),
                 trials=trials,
+                time_budget=time_budget,
                 out=str(Path(folder) / "results"),
                 tracking_uri=f"sqlite:///{folder}/mlflow.db",
+                console=Console(stderr=True),
             )
         finally:
             ray.shutdown()

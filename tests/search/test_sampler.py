@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +110,40 @@ def test_stopped_trial_is_complete_nowhere_above_its_rung(
     assert trials(studies[9], OptunaState.COMPLETE) == []
     for study in studies.values():
         assert trials(study, OptunaState.RUNNING) == []
+
+
+def test_of_very_many_stopped_trials_a_study_keeps_some_of_every_time(
+    sampler: RungSampler, studies: Studies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[RungSampler.__module__], "MAX_STOPPED", 10)
+    values = sampler.ask("first")
+    for number in range(100):
+        sampler.adopt(f"t{number}", values)
+        tell(sampler, f"t{number}", 1, 0.5, 0.5)
+        sampler.end(f"t{number}", failed=False)
+    assert len(trials(studies[1], OptunaState.COMPLETE)) == 100
+    kept = [trial.number for trial in trials(studies[3], OptunaState.PRUNED)]  # the first is 1
+    # all up to 9, every second up to 19, every third up to 29, ..
+    assert kept[:9] == list(range(1, 10))
+    assert kept[9:14] == [10, 12, 14, 16, 18]
+    assert kept[14:] == [21, 24, 27, 32, 36, 40, 45, 54, 63, 72, 81, 90]
+    assert len(trials(studies[3], OptunaState.FAIL)) == 100 - len(kept)
+
+
+def test_adopted_trial_runs_and_ends_as_one_that_was_suggested(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    values = sampler.ask("asked")
+    sampler.adopt("adopted", values)
+    for study in studies.values():
+        assert [trial.params for trial in trials(study, OptunaState.RUNNING)] == [values, values]
+    for trial_id in ("adopted", "asked"):
+        tell(sampler, trial_id, 1, 0.5, 0.75)
+        sampler.end(trial_id, failed=False)
+    for study in studies.values():
+        one, other = study.get_trials(deepcopy=False)
+        assert (one.state, one.values) == (other.state, other.values)
+    assert other.state is OptunaState.PRUNED
 
 
 @pytest.mark.parametrize("until", [0, 1, 2, 3, 8])

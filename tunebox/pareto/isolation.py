@@ -112,4 +112,4 @@ def _contributions(costs: FloatArray) -> FloatArray:
 
 def _scaled(costs: FloatArray) -> FloatArray:
     low, span = costs.min(axis=0), np.ptp(costs, axis=0)
-    return (costs - low) / np.where(span > 0, span, 1.0)
+    return np.asarray((costs - low) / np.where(span > 0, span, 1.0), dtype=np.float64)

@@ -66,5 +66,4 @@ def _dominated_by(points: FloatArray, front: FloatArray) -> NDArray[np.bool_]:
     for one, other in zip(points.T, front.T, strict=True):
         no_worse &= one[:, np.newaxis] <= other
         better |= one[:, np.newaxis] < other
-    dominated: NDArray[np.bool_] = (no_worse & better).any(axis=0)
-    return dominated
+    return np.asarray((no_worse & better).any(axis=0), dtype=np.bool_)

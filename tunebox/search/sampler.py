@@ -23,6 +23,7 @@ from tunebox.pareto.objectives import FloatArray
 from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
 
 MIN_TRIALS = 10  # for a model; below this TPE draws at random
+MAX_STOPPED = 1000  # trials without values that a study takes in one and all
 
 
 class RungSampler:
@@ -47,6 +48,7 @@ class RungSampler:
             epoch: _create_study(len(self._worst), seed + rung) for rung, epoch in enumerate(epochs)
         }
         self._completed = dict.fromkeys(epochs, 0)
+        self._stopped = dict.fromkeys(epochs, 0)
         # for each running trial, its number in every study that it has not reported to yet
         self._running: dict[str, dict[int, int]] = {}
 
@@ -94,7 +96,17 @@ class RungSampler:
             else:
                 # Without values, and below every trial that has some: a study that knew only those
                 # that came this far would suggest again what was stopped on the way.
-                self._studies[epoch].tell(number, state=OptunaState.PRUNED)
+                self._studies[epoch].tell(number, state=self._state_of_stopped(epoch))
+
+    def _state_of_stopped(self, epoch: int) -> OptunaState:
+        """Return PRUNED, or FAIL for a trial that the study of ``epoch`` will not look at.
+
+        A suggestion costs time for every trial in the model: of thousands that were stopped, those
+        that come later count ever more rarely, so that they stay spread over the search.
+        """
+        self._stopped[epoch] += 1
+        every = 1 + self._stopped[epoch] // MAX_STOPPED
+        return OptunaState.PRUNED if self._stopped[epoch] % every == 0 else OptunaState.FAIL
 
     def _running_trial(self, values: Mapping[str, Scalar]) -> optuna.trial.FrozenTrial:
         distributions = {
