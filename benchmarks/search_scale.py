@@ -17,7 +17,7 @@ import functools
 import random
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class Clock:
     """CPU time that the driver's threads spent in the functions that are watched, by part."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def watch(self, owner: Any, name: str, part: str) -> None:
         original: Callable[..., Any] = getattr(owner, name)
@@ -203,7 +203,7 @@ def measure_search(trials: int, cpus: int, time_budget: float | None) -> None:
     print(f"driver: {cpu:.0f} s of CPU time, {1000 * cpu / ended:.1f} ms a trial\n")
     clock.seconds["Ray and the rest"] = cpu - sum(clock.seconds.values())
     print("| part of the driver | CPU time a trial | share |\n|---|---|---|")
-    for part, spent in clock.seconds.most_common():
+    for part, spent in sorted(clock.seconds.items(), key=lambda item: -item[1]):
         print(f"| {part} | {1000 * spent / ended:.2f} ms | {spent / cpu:.1%} |")
 
 

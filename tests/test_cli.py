@@ -20,7 +20,7 @@ from tunebox.records.search_folder import create_folder
 from tunebox.records.trial_tables import write_tables
 from tunebox.spec.write import search_yaml
 
-VERBS = ("search", "front", "export", "train", "evaluate", "ui", "spaces", "spaces check")
+VERBS = ("search", "front", "replay", "export", "train", "evaluate", "ui", "spaces", "spaces check")
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ MISTAKES: dict[str, Mistake] = {
     "images that are not there": search(FOLDER, "nowhere/train: no such folder; data/root must"),
     # options of search
     "no trials": option("--trials 0", "--trials: got 0; input should be greater than or equal"),
+    "late first rung": option("--min-epochs 99", "min_epochs must be at most max_epochs, got min"),
     "no epochs": option("--max-epochs -1", "--max-epochs: got -1; input should be greater than"),
     "no time": option("--time-budget 0", "--time-budget: got 0.0; input should be greater than 0"),
     "endless time": option("--time-budget inf", "--time-budget: got inf; input should be a finite"),
@@ -219,6 +220,8 @@ MISTAKES: dict[str, Mistake] = {
     "no search": Mistake("front absent-1", "no search 'absent-1' in results; it has none; --out"),
     "search elsewhere": Mistake("front a/b", "no search 'a/b' in results; it has none; --out"),
     "search above": Mistake("front ../home", "no search '../home' in results"),
+    "no recording": Mistake("replay absent-1", "no search 'absent-1' in results; it has none"),
+    "no seeds": Mistake("replay a --seeds 0", "'--seeds': Input should be greater than or equal"),
     "no search to export": Mistake("export absent-1 --to e", "no search 'absent-1' in results"),
     "no folder of searches": Mistake("front a --out nowhere", "no search 'a' in nowhere"),
 }
@@ -253,6 +256,9 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("export made-1 --pick best:speed --to e", "no trial on the front reports 'speed'; pick"),
         ("export made-1 --pick nothing --to e", "no trial 'nothing'; pick one of all, knee, best:"),
         ("export made-1 --to there", "there/t0"),
+        ("replay made-1 --set trials=5", "'trials' is no setting of a replay; it has min_epochs"),
+        ("replay made-1 --set min_epochs", "'min_epochs' is not KEY=VALUE; give settings like"),
+        ("replay made-1 --set min_epochs=99", "min_epochs must be at most max_epochs, got"),
         ("search digits --name made-1", "made-1 exists already; choose another name with --name"),
     ],
 )

@@ -213,22 +213,33 @@ def test_verb_that_trains_nothing_imports_nothing_slow(
     assert done.stdout.splitlines()[-1] == f"LOADED {code}"
 
 
-def test_front_of_a_search_imports_nothing_slow(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "first_line", "loaded"),
+    [
+        (["front", "made-1", "made-1"], "Front of made-1: ", ""),
+        # Optuna suggests the trials; nothing is trained, and Ray does not run
+        (["replay", "made-1", "--seeds", "1", "--budget", "9"], "48 recorded trials", " optuna"),
+    ],
+    ids=["front", "replay"],
+)
+def test_verb_that_reads_a_search_imports_nothing_slow(
+    arguments: list[str], first_line: str, loaded: str, tmp_path: Path
+) -> None:
     from tests.records.make_log import make_log, make_spec
     from tunebox.records.search_folder import create_folder
     from tunebox.records.trial_tables import write_tables
     from tunebox.spec.write import search_yaml
 
-    spec = make_spec()
+    spec, log = make_spec(), make_log(144)
     folder = create_folder(tmp_path / "results", "made-1")
     folder.search_file.write_text(search_yaml(spec), encoding="utf-8")
-    write_tables(folder, make_log(12), spec.space.leaves)
+    write_tables(folder, log, spec.space.leaves)
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "front", "made-1", "made-1"],
+        [sys.executable, "-c", PROGRAM, *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[0].startswith("Front of made-1: ")
-    assert done.stdout.splitlines()[-1] == "LOADED 0"
+    assert done.stdout.splitlines()[0].startswith(first_line)
+    assert done.stdout.splitlines()[-1] == f"LOADED 0{loaded}"

@@ -9,12 +9,13 @@ import pytest
 
 from tests.search.make_recording import made_recording
 from tests.search.make_search import make_spec
+from tunebox import cli
 from tunebox.errors import RecordsError, SearchFileError
 from tunebox.records.search_folder import create_folder
 from tunebox.records.trial_tables import write_tables
 from tunebox.replay import parse_settings, replay
 from tunebox.search.decisions import Decisions
-from tunebox.search.efficiency import measure
+from tunebox.search.efficiency import measure, row
 from tunebox.spec.search_spec import SearchSettings
 from tunebox.spec.write import search_yaml
 from tunebox.trials import TrialLog
@@ -112,3 +113,34 @@ def test_absent_recording_and_one_whose_trials_were_all_stopped(out: Path) -> No
     write_tables(folder, log, spec.space.leaves)
     with pytest.raises(RecordsError, match="stopped-1 cannot be replayed: a recording needs"):
         replay("stopped-1", out=str(out))
+
+
+def test_table_has_a_row_for_each_set(
+    out: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ["--set", "min_epochs=3,reduction_factor=2", "--budget", "40", "--seeds", "2"]
+    monkeypatch.setattr(
+        "sys.argv", ["tunebox", "replay", "made-1", "--out", str(out), "--workers", "2", *options]
+    )
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    best = made_recording().best_hypervolume
+    assert lines[0] == (
+        f"120 recorded trials of 9 epochs, best hypervolume {best:.4f}; budget 40 epochs, 2 seeds"
+    )
+    found = replay(
+        "made-1",
+        settings=[{"min_epochs": 3, "reduction_factor": 2}],
+        workers=2,
+        budget=40,
+        seeds=2,
+        out=str(out),
+    )
+    for line, name, search in zip(
+        lines[2:4], ["defaults", "min_epochs=3, reduction_factor=2"], found.searches, strict=True
+    ):
+        assert line.split("  ")[0] == name
+        assert line.split() == [*name.split(), *" ".join(row(search.runs, 40)).split()]
