@@ -85,6 +85,9 @@ def test_log_that_is_filled_anew_forgets_what_it_had() -> None:
     log.trials.clear()
     check(log)
     log.trials["z"] = make_trial("z", 0.25, 0.5)
+    log.trials["y"] = make_trial("y", 0.5, 0.25)
+    check(log)
+    log.objectives = Objectives([NOISY])
     check(log)
 
 

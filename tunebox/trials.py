@@ -103,7 +103,7 @@ class TrialLog:
         return self._up_to_date().hypervolume
 
     def _up_to_date(self) -> "_Results":
-        if not self._results.are_part_of(self.trials):
+        if not self._results.are_part_of(self):
             self._results = _Results(self.objectives)
         self._results.update(self.trials)
         return self._results
@@ -124,10 +124,12 @@ class _Results:
         """The non-dominated trials, best in the first objective first."""
         return [trial for _, trial in self._members]
 
-    def are_part_of(self, trials: Mapping[str, TrialRecord]) -> bool:
-        """Return whether the log has only grown, as far as its length and the front show."""
-        return len(trials) >= self._num_seen and all(
-            trials.get(trial.trial_id) is trial and trial.can_be_on_front for trial in self.front
+    def are_part_of(self, log: TrialLog) -> bool:
+        """Return whether ``log`` has only grown, as far as its length and the front show."""
+        is_longer = len(log.trials) >= self._num_seen and log.objectives is self._objectives
+        return is_longer and all(
+            log.trials.get(trial.trial_id) is trial and trial.can_be_on_front
+            for trial in self.front
         )
 
     def update(self, trials: Mapping[str, TrialRecord]) -> None:
