@@ -127,7 +127,7 @@ def test_branch_without_a_recording_is_an_error() -> None:
     log = TrialLog(OBJECTIVES)
     add_trial(log, settings(0.1), [0.5])
     recording = Recording(make_space(), log)
-    with pytest.raises(ValueError, match="loss=noisy"):
+    with pytest.raises(ValueError, match="loss=noisy; record more trials"):
         recording.nearest({**settings(0.1), "loss": "noisy", STD: 1.0})
 
 

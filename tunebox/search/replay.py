@@ -96,7 +96,7 @@ class Recording:
         branches = self._branches(values)
         if branches not in self._groups:
             where = ", ".join(f"{path}={branch}" for path, branch in branches)
-            raise ValueError(f"nothing was recorded in the branches {where}")
+            raise ValueError(f"nothing was recorded in the branches {where}; record more trials")
         trials, positions = self._groups[branches]
         squares = ((positions - self._position(values)) ** 2).sum(axis=1)
         return trials[int(np.argmin(squares))]
