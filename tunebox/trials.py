@@ -7,6 +7,7 @@ from enum import Enum
 
 import numpy as np
 
+from tunebox.pareto.constraints import Constraints
 from tunebox.pareto.front import front_indices
 from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import FloatArray, Objectives
@@ -59,7 +60,10 @@ class TrialRecord:
 
     @property
     def can_be_on_front(self) -> bool:
-        """Whether the trial ended as it should, so that its last report is its result."""
+        """Whether the trial ended as it should, so that its last report is its result.
+
+        It then is on the front if that keeps the constraints and no other dominates it.
+        """
         ended = self.state in (TrialState.FINISHED, TrialState.STOPPED)
         return ended and bool(self.history)
 
@@ -67,8 +71,9 @@ class TrialRecord:
 class TrialLog:
     """All trials of a search by id, in the order they started."""
 
-    def __init__(self, objectives: Objectives) -> None:
+    def __init__(self, objectives: Objectives, constraints: Constraints | None = None) -> None:
         self.objectives = objectives
+        self.constraints = constraints or Constraints()
         self.trials: dict[str, TrialRecord] = {}
 
     def count(self, state: TrialState) -> int:
@@ -85,10 +90,15 @@ class TrialLog:
         """Epochs trained over all trials."""
         return sum(trial.epochs for trial in self.trials.values())
 
+    def is_feasible(self, trial: TrialRecord) -> bool | None:
+        """Return whether the last report of ``trial`` keeps the constraints, None without one."""
+        return self.constraints.are_kept(trial.last_metrics) if trial.history else None
+
     def front(self) -> list[TrialRecord]:
         """Return the non-dominated trials, best in the first objective first.
 
-        Compared are the last reports of the trials that finished or were stopped.
+        Compared are the last reports of the trials that finished or were stopped and whose last
+        report keeps the constraints.
         """
         trials, costs = self._results()
         return [trials[index] for index in front_indices(costs)]
@@ -98,7 +108,8 @@ class TrialLog:
         return hypervolume(self._results()[1], self.objectives.reference_costs)
 
     def _results(self) -> tuple[list[TrialRecord], FloatArray]:
-        trials = [trial for trial in self.trials.values() if trial.can_be_on_front]
+        ended = [trial for trial in self.trials.values() if trial.can_be_on_front]
+        trials = [trial for trial in ended if self.is_feasible(trial)]
         costs = np.array([self.objectives.costs(trial.last_metrics) for trial in trials])
         return trials, costs.reshape(len(trials), len(self.objectives))
 

@@ -51,9 +51,7 @@ class Ladder:
         """The epochs of the rungs, ascending."""
         return tuple(self._rungs)
 
-    def report(
-        self, trial_id: str, epoch: int, costs: FloatArray, violation: float = 0.0
-    ) -> bool:
+    def report(self, trial_id: str, epoch: int, costs: FloatArray, violation: float = 0.0) -> bool:
         """Return whether the trial goes on.
 
         Between rungs every trial does. At a rung it does when it is among the best

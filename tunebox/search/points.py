@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import qmc
 
 from tunebox.pareto.objectives import FloatArray
 from tunebox.search.samplers import Reports, seed_of
@@ -59,6 +58,8 @@ class PointSampler:
         if self._name == "random":
             generator = np.random.default_rng(seed_of(self._seed, self._num_trials))
             return [float(x) for x in generator.random(dimensions)]
+        from scipy.stats import qmc  # slow to import
+
         sequence = qmc.Sobol(dimensions, seed=np.random.default_rng(self._seed))
         if self._num_trials:
             sequence.fast_forward(self._num_trials)

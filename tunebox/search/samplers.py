@@ -5,7 +5,7 @@ seed of the search, on its number, and on what was reported, and on nothing that
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -83,6 +83,6 @@ class SteadyStateNsga2(optuna.samplers.NSGAIISampler):
         """Return all trials that have values."""
         return study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
 
-    def get_parent_population(self, study: optuna.Study, generation: int) -> Sequence[FrozenTrial]:
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
         """Return the best trials: by rank, the last rank by crowding distance."""
         return self.select_parent(study, generation) if generation else []
