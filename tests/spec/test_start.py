@@ -92,10 +92,9 @@ def test_a_mistake_names_line_path_value_and_bound(
     ],
 )
 def test_the_wrong_kind_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SearchFileError, match="made.yaml:25: "):
-        spec_of(SEARCH_FILE + text)
     with pytest.raises(SearchFileError) as caught:
         spec_of(SEARCH_FILE + text)
+    assert str(caught.value).startswith("made.yaml:25: ")
     assert message in str(caught.value)
 
 

@@ -80,6 +80,11 @@ class RungSampler:
         self._running: dict[str, dict[int, int]] = {}
         self._distributions = {leaf.path: _distribution(leaf) for leaf in space.leaves}
 
+    @property
+    def num_completed(self) -> dict[int, int]:
+        """How many trials have values at each epoch, those that failed included."""
+        return dict(self._completed)
+
     def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
         """Return settings to try, those ``given`` as they are; the trial then runs everywhere."""
         modelled = [epoch for epoch, count in self._completed.items() if count >= MIN_TRIALS]
