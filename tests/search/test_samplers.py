@@ -21,10 +21,8 @@ QUICK = ["tpe", "nsga2", "qmc", "random"]  # gp takes seconds: it has tests of i
 ACCURATE = Constraints([Constraint("clean_accuracy", 0.6, None)])
 
 
-def decisions_of(
-    name: str, seed: int = 0, spec: SearchSpec | None = None, **more: Any
-) -> Decisions:
-    spec = spec or make_spec(seed)
+def decisions_of(name: str, seed: int = 0, **more: Any) -> Decisions:
+    spec = make_spec(seed)
     search = spec.search.model_copy(update={"sampler": name})
     return Decisions(spec.space, spec.objective_set, search, **more)
 
@@ -91,7 +89,7 @@ def interleaved(decisions: Decisions, known: list[tuple[str, Values]], count: in
 @pytest.mark.parametrize("num_known", [1, 13, 29])
 def test_a_search_taken_over_goes_on_as_if_nothing_had_happened(name: str, num_known: int) -> None:
     start: tuple[Values, ...] = ({"losses": "stability", "optimizer/lr": 0.03},)
-    more = {"constraints": ACCURATE, "start": start}
+    more: dict[str, Any] = {"constraints": ACCURATE, "start": start}
     undisturbed = interleaved(decisions_of(name, **more), [], 32)
     known = [(f"{n:04d}", values) for n, values in enumerate(undisturbed[:num_known])]
     assert interleaved(decisions_of(name, **more), known, 32) == undisturbed
