@@ -31,7 +31,7 @@ from tunebox.search import efficiency
 from tunebox.search.decisions import Decisions
 from tunebox.search.efficiency import Efficiency
 from tunebox.search.replay import SearchMethod
-from tunebox.search.sampler import RungSampler
+from tunebox.search.sampler import NO_EXCESSES, RungSampler
 from tunebox.spec.search_spec import SearchSettings
 from tunebox.spec.space import Space
 from tunebox.trials import non_finite_metric
@@ -57,7 +57,7 @@ class Promotion(Decisions):
         costs = self._objectives.costs(metrics)
         if non_finite_metric(metrics) is not None:
             return False
-        self._sampler.tell(trial_id, epoch, costs)
+        self._sampler.tell(trial_id, epoch, costs, NO_EXCESSES)
         if epoch in self._rungs:
             self._rungs[epoch][trial_id] = costs
             return False
@@ -116,18 +116,15 @@ class OneStudy(Decisions):
 
     def end(self, trial_id: str, failed: bool) -> None:
         if not failed:
-            self._sampler.tell(trial_id, self._max_epochs, self._last[trial_id])
+            self._sampler.tell(trial_id, self._max_epochs, self._last[trial_id], NO_EXCESSES)
         super().end(trial_id, failed)
 
 
 class ForgetfulSampler(RungSampler):
     """Takes out of a study what was stopped before it got there."""
 
-    def end(self, trial_id: str, failed: bool) -> None:
-        if not failed:
-            for epoch, number in self._running.pop(trial_id, {}).items():
-                self._studies[epoch].tell(number, state=OptunaState.FAIL)
-        super().end(trial_id, failed)
+    def _state_of_stopped(self, epoch: int) -> OptunaState:
+        return OptunaState.FAIL
 
 
 class StoppedForgotten(Decisions):

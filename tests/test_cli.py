@@ -154,6 +154,17 @@ MISTAKES: dict[str, Mistake] = {
         "search digits --max-epochs 2.5",
         "'--max-epochs': Input should be a valid integer, got '2.5'",
     ),
+    "unknown sampler": option("--sampler grid", "--sampler: got 'grid'; input should be 'tpe', "),
+    "no budget of epochs": option("--epochs 0", "--epochs: got 0; input should be greater than"),
+    "no such earlier search": option(
+        "--warm-start absent-1", "no search 'absent-1' in results; it has none"
+    ),
+    "earlier search elsewhere": option(
+        "--warm-start ../made-1", "--warm-start: a name has up to 100 letters"
+    ),
+    "earlier search twice": option(
+        "--warm-start made-1 --warm-start made-1", "--warm-start: 'made-1' is there twice"
+    ),
     "unknown verb of spaces": Mistake("spaces chek digits", "No such command 'chek'"),
     # search files
     "no such file": Mistake("search absent.yaml", "absent.yaml: no such search file; give a path"),
@@ -302,6 +313,14 @@ def test_checked_file_from_stdin(run: Run, home: Path) -> None:
     assert all(line.startswith("- model/width ") for line in lines[1:])
     assert content(home) == {}
     assert run("spaces", "check", "-", "--seed", "1", stdin=SEARCH_FILE).stdout != done.stdout
+
+
+def test_check_shows_constraints_and_starting_points(run: Run) -> None:
+    text = SEARCH_FILE + "constraints: {clean_accuracy: {min: 0.9}}\nstart: [{losses: ours}]\n"
+    printed = run("spaces", "check", "-", stdin=text).stdout.splitlines()
+    assert printed[1] == "constraints clean_accuracy >= 0.9"
+    assert printed[2] == "- start with losses ours"
+    assert len(printed) == 3 + 5
 
 
 def test_mistake_from_stdin(run: Run) -> None:

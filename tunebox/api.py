@@ -1,5 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,12 @@ from tunebox.records.tracking import (
 )
 from tunebox.records.trial_tables import read_front as _read_front
 from tunebox.records.trial_tables import read_log
+from tunebox.records.warm_start import warm_start
 from tunebox.replay import parse_settings, replay
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
 from tunebox.train import train
-from tunebox.trials import TrialLog
+from tunebox.trials import TrialLog, TrialRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +56,7 @@ class SearchResult:
     log: TrialLog
     tracking_uri: str  # without credentials
     interrupted: bool
+    ended: str  # why the search ended
     warnings: list[str]
     front_filter: str = front_filter
 
@@ -94,6 +97,7 @@ def search(
     uri = resolve_tracking_uri(tracking_uri, out)
     data = _fixed_config(spec).data
     check_data(data)
+    earlier = [warm_start(spec, open_folder(out, other)) for other in spec.search.warm_start]
 
     from tunebox.search.cluster import check_resources, connect
 
@@ -102,10 +106,19 @@ def search(
         prepare_data(data)
         if console is not None:
             console.print(f"{name}: {cluster}", soft_wrap=True, highlight=False)
-        return _search(spec, name, uri, console)
+            for line in (line for one in earlier for line in one.lines):
+                console.print(line, soft_wrap=True, highlight=False)
+        known = [trial for one in earlier for trial in one.trials]
+        return _search(spec, name, uri, console, known)
 
 
-def _search(spec: SearchSpec, name: str, uri: str, console: Console | None) -> SearchResult:
+def _search(
+    spec: SearchSpec,
+    name: str,
+    uri: str,
+    console: Console | None,
+    known: Sequence[TrialRecord],
+) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
@@ -118,9 +131,16 @@ def _search(spec: SearchSpec, name: str, uri: str, console: Console | None) -> S
     observers: list[SearchObserver] = [recorder]
     if console is not None:
         observers.insert(0, SearchProgress(console, name, spec.search))
-    log, interrupted = run_search(spec, spec.objective_set, folder.root.absolute(), observers)
+    end = run_search(spec, spec.objective_set, folder.root.absolute(), observers, known)
     return SearchResult(
-        name, spec.search.out, folder, log, public_uri(uri), interrupted, recorder.warnings
+        name=name,
+        out=spec.search.out,
+        folder=folder,
+        log=end.log,
+        tracking_uri=public_uri(uri),
+        interrupted=end.interrupted,
+        ended=end.reason,
+        warnings=recorder.warnings,
     )
 
 

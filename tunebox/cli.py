@@ -73,11 +73,21 @@ def search(
         str, typer.Argument(help="A search file, the name of a shipped one, or - for stdin.")
     ] = "digits",
     trials: Annotated[int | None, typer.Option(help="How many settings to try.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Budget of epochs, of all trials together.")
+    ] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of a full training.")] = None,
     min_epochs: Annotated[
         int | None, typer.Option(help="Epochs before which no trial is stopped.")
     ] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds to search.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="tpe, nsga2, gp, qmc or random. [default: tpe]")
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Learn from this search in --out; may be repeated."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the sampler and of the trainings.")] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs that a trial takes.")] = None,
     gpus_per_trial: Annotated[
@@ -107,9 +117,12 @@ def search(
     result = api.search(
         file,
         trials=trials,
+        epochs=epochs,
         max_epochs=max_epochs,
         min_epochs=min_epochs,
         time_budget=time_budget,
+        sampler=sampler,
+        warm_start=warm_start or None,
         seed=seed,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
@@ -138,13 +151,15 @@ def front(
     Example: tunebox front digits-1
     """
     from tunebox import api
-    from tunebox.tables import comparison_table, front_table
+    from tunebox.tables import comparison_table, describe_constraints, front_table
 
     console = _console()
     folders = [(name, api.find_search(name, out)) for name in names]
     logs = [(name, api.read_search(folder)) for name, folder in folders]
     for (name, log), (_, folder) in zip(logs, folders, strict=True):
         console.print(front_table(log, _front_title(name, log)))
+        for line in describe_constraints(log):
+            console.print(f"  {line}", soft_wrap=True)
         for path in (folder.front, folder.front_html, folder.front_png):
             if path.exists():
                 console.print(f"  {path}", soft_wrap=True)
@@ -324,10 +339,14 @@ def check(
         f"objectives {', '.join(spec.objectives)}",
         soft_wrap=True,
     )
+    if spec.constraints:
+        console.print(f"constraints {spec.constraint_set}", soft_wrap=True)
     if not leaves:
         console.print("nothing is searched: a fixed trial, for tunebox train")
         return
     generator = random.Random(seed)
+    for values in spec.start:
+        console.print(f"- start with {describe_settings(values)}")
     for _ in range(5):
         console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
 
@@ -338,13 +357,15 @@ def _console() -> Console:
 
 
 def _print_search(console: Console, result: Any, tracking_uri: str | None) -> None:
-    from tunebox.tables import describe_failures, front_table
+    from tunebox.tables import describe_constraints, describe_failures, front_table
 
     name, log = result.name, result.log
     console.print()
     console.print(front_table(log, _front_title(name, log)))
     console.print()
     lines = [
+        f"ended   {result.ended}",
+        *describe_constraints(log),
         *describe_failures(log),
         f"files   {result.folder.root}",
         f"MLflow  {result.tracking_uri}",

@@ -92,6 +92,9 @@ class SearchProgress(SearchObserver):
         estimates = []
         if ended:
             estimates.append(elapsed / ended * (self._search.trials - ended))
+        if self._search.epochs is not None and self._epochs:
+            left = max(0, self._search.epochs - self._epochs)
+            estimates.append(elapsed / self._epochs * left)
         if self._search.time_budget is not None:
             estimates.append(max(0.0, self._search.time_budget - elapsed))
         return str(timedelta(seconds=round(min(estimates)))) if estimates else "unknown"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # Optuna is slow to import
     from tunebox.search.efficiency import Efficiency
 
 # What a recording can answer; the other settings of a search say where and how long it runs.
-REPLAYED = ("min_epochs", "reduction_factor", "front_rule")
+REPLAYED = ("sampler", "min_epochs", "reduction_factor", "front_rule")
 _DEFAULT_TRAININGS = 32  # full ones: the budget
 
 
@@ -120,7 +120,7 @@ def _compare(
         runs = []
         for seed in range(seeds):
             search = _search_settings(candidate, spec, seed)
-            decisions = Decisions(spec.space, spec.objective_set, search)
+            decisions = Decisions(spec.space, spec.objective_set, search, spec.constraint_set)
             runs.append(measure(decisions, recording, workers, budget))
         searches.append(ReplayedSettings(candidate, tuple(runs)))
     return ReplayComparison(

@@ -130,6 +130,15 @@ def describe_settings(values: Values) -> str:
     )
 
 
+def describe_constraints(log: TrialLog) -> list[str]:
+    """Return a line about the constraints and how many results keep them; none without any."""
+    if not log.constraints:
+        return []
+    results = [trial for trial in log.trials.values() if trial.can_be_on_front]
+    kept = sum(bool(log.is_feasible(trial)) for trial in results)
+    return [f"{kept} of {len(results)} trials with a result keep {log.constraints}"]
+
+
 def describe_failures(log: TrialLog) -> list[str]:
     """Return a line for each reason for which trials failed or diverged, most frequent first."""
     lines = []

@@ -8,6 +8,7 @@ from enum import Enum
 
 import numpy as np
 
+from tunebox.pareto.constraints import Constraints
 from tunebox.pareto.front import front_indices
 from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import Objectives
@@ -60,7 +61,10 @@ class TrialRecord:
 
     @property
     def can_be_on_front(self) -> bool:
-        """Whether the trial ended as it should, so that its last report is its result."""
+        """Whether the trial ended as it should, so that its last report is its result.
+
+        It then is on the front if that keeps the constraints and no other dominates it.
+        """
         ended = self.state in (TrialState.FINISHED, TrialState.STOPPED)
         return ended and bool(self.history)
 
@@ -71,10 +75,11 @@ class TrialLog:
     Trials are added and grow; one that ended as it should stays as it is.
     """
 
-    def __init__(self, objectives: Objectives) -> None:
+    def __init__(self, objectives: Objectives, constraints: Constraints | None = None) -> None:
         self.objectives = objectives
+        self.constraints = constraints or Constraints()
         self.trials: dict[str, TrialRecord] = {}
-        self._results = _Results(objectives)
+        self._results = _Results(objectives, self.constraints)
 
     def count(self, state: TrialState) -> int:
         """Return how many trials are in ``state``."""
@@ -90,11 +95,16 @@ class TrialLog:
         """Epochs trained over all trials."""
         return sum(trial.epochs for trial in self.trials.values())
 
+    def is_feasible(self, trial: TrialRecord) -> bool | None:
+        """Return whether the last report of ``trial`` keeps the constraints, None without one."""
+        return self.constraints.are_kept(trial.last_metrics) if trial.history else None
+
     def front(self) -> list[TrialRecord]:
         """Return the non-dominated trials, best in the first objective first.
 
-        Compared are the last reports of the trials that finished or were stopped. Costs as much
-        as the trials that are new since the last call, however many there are.
+        Compared are the last reports of the trials that finished or were stopped, where they keep
+        the constraints. Costs as much as the trials that are new since the last call, however
+        many there are.
         """
         return list(self._up_to_date().front)
 
@@ -102,18 +112,23 @@ class TrialLog:
         """Return the hypervolume of the front up to the objectives' reference point."""
         return self._up_to_date().hypervolume
 
+    def has_result(self, trial: TrialRecord) -> bool:
+        """Return whether ``trial`` ended as it should and keeps the constraints."""
+        return trial.can_be_on_front and bool(self.is_feasible(trial))
+
     def _up_to_date(self) -> "_Results":
         if not self._results.are_part_of(self):
-            self._results = _Results(self.objectives)
-        self._results.update(self.trials)
+            self._results = _Results(self.objectives, self.constraints)
+        self._results.update(self)
         return self._results
 
 
 class _Results:
     """The trials that ended as they should, as far as they have been looked at."""
 
-    def __init__(self, objectives: Objectives) -> None:
+    def __init__(self, objectives: Objectives, constraints: Constraints) -> None:
         self._objectives = objectives
+        self._constraints = constraints
         self._num_seen = 0
         self._without_result: list[tuple[int, TrialRecord]] = []  # and their places in the log
         self._members: list[tuple[int, TrialRecord]] = []  # of the front, in its order
@@ -126,22 +141,25 @@ class _Results:
 
     def are_part_of(self, log: TrialLog) -> bool:
         """Return whether ``log`` has only grown, as far as its length and the front show."""
-        is_longer = len(log.trials) >= self._num_seen and log.objectives is self._objectives
+        asks_the_same = log.objectives is self._objectives and log.constraints is self._constraints
+        is_longer = len(log.trials) >= self._num_seen and asks_the_same
         return is_longer and all(
-            log.trials.get(trial.trial_id) is trial and trial.can_be_on_front
+            log.trials.get(trial.trial_id) is trial and log.has_result(trial)
             for trial in self.front
         )
 
-    def update(self, trials: Mapping[str, TrialRecord]) -> None:
+    def update(self, log: TrialLog) -> None:
         """Compare the trials that have got a result since the last call with the front."""
+        trials = log.trials
         places = range(self._num_seen, len(trials))
         newest = itertools.islice(trials.values(), self._num_seen, None)
         self._without_result += zip(places, newest, strict=True)
         self._num_seen = len(trials)
-        with_result = [entry for entry in self._without_result if entry[1].can_be_on_front]
+        ended = [entry for entry in self._without_result if entry[1].can_be_on_front]
+        self._without_result = [e for e in self._without_result if not e[1].can_be_on_front]
+        with_result = [entry for entry in ended if log.has_result(entry[1])]
         if not with_result:
             return
-        self._without_result = [e for e in self._without_result if not e[1].can_be_on_front]
         # by place in the log, which decides between equal trials
         compared = sorted(self._members + with_result, key=lambda entry: entry[0])
         costs = np.array([self._objectives.costs(trial.last_metrics) for _, trial in compared])

@@ -209,3 +209,45 @@ def test_same_reports_give_the_same_decisions(costs: FloatArray, factor: int) ->
 def test_costs_are_finite(bad: float) -> None:
     with pytest.raises(AssertionError):
         Ladder(1, 9, 3).report("a", 1, cost(0.0, bad))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("num_objectives", [1, 2, 3])
+def test_feasible_trials_come_first_then_by_violation(seed: int, num_objectives: int) -> None:
+    """The decision at a rung against constrained domination written out pair by pair."""
+    generator = np.random.default_rng(seed)
+    costs = generator.integers(0, 5, (40, num_objectives)).astype(float)
+    violations = np.maximum(0.0, generator.integers(-3, 4, 40) / 4)
+    ladder = Ladder(1, 9, 2)
+    for newest in range(40):
+        goes_on = ladder.report(f"{newest}", 1, costs[newest], float(violations[newest]))
+        count = newest + 1
+        better = worse = 0  # by constrained domination, whatever else ties
+        for other in range(newest):
+            if violations[other] != violations[newest]:
+                better += violations[other] < violations[newest]
+                worse += violations[other] > violations[newest]
+            else:
+                gaps = costs[newest] - costs[other]
+                better += bool((gaps >= 0).all() and (gaps > 0).any())
+        kept = -(-count // 2)
+        if better >= kept:
+            assert not goes_on
+        if newest - worse < kept:
+            assert goes_on
+
+
+def test_a_feasible_trial_goes_on_before_better_ones_that_are_not() -> None:
+    ladder = Ladder(1, 9, 2)
+    for number, violation in enumerate((0.5, 0.25, 1.0)):
+        ladder.report(f"{number}", 1, np.array([0.0, 0.0]), violation)
+    assert ladder.report("feasible", 1, np.array([5.0, 5.0]), 0.0)
+    assert not ladder.report("far", 1, np.array([-1.0, -1.0]), 2.0)
+    assert ladder.report("near", 1, np.array([9.0, 9.0]), 0.125)
+
+
+def test_the_same_violation_is_judged_by_the_costs() -> None:
+    ladder = Ladder(1, 9, 2)
+    assert ladder.report("first", 1, np.array([1.0, 1.0]), 0.5)
+    assert not ladder.report("worse", 1, np.array([2.0, 2.0]), 0.5)
+    assert ladder.report("better", 1, np.array([0.0, 0.0]), 0.5)

@@ -1,6 +1,7 @@
 import pytest
 
 from tests.records.make_log import CLEAN, LOSS, NOISY, OBJECTIVES, make_log, make_trial
+from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.pareto.objectives import Objectives
 from tunebox.records.front_view import branch_path, front_view
 from tunebox.trials import TrialLog
@@ -45,6 +46,15 @@ def test_one_objective_is_drawn_over_the_trials() -> None:
     assert view.line[-1] == (4, 0.9)
     assert [point.x for point in view.points if point.on_front] == [3]
     assert view.x.range is view.y.range is None
+
+
+def test_what_breaks_a_constraint_is_no_best_so_far() -> None:
+    log = log_of([(0.5, 0.1), (0.9, 0.5), (0.7, 0.2)])
+    log.objectives = Objectives([CLEAN])
+    log.constraints = Constraints([Constraint("noisy_accuracy", None, 0.4)])
+    view = front_view(log, "s")
+    assert view.line == [(1.0, 0.5), (3.0, 0.5), (3.0, 0.7)]
+    assert len(view.points) == 3
 
 
 def test_three_objectives_have_no_edge() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.records.make_log import OBJECTIVES, make_log, make_report, make_spec, make_trial
 from tunebox.errors import RecordsError
+from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.records.trial_tables import read_front, read_log, write_tables
 from tunebox.spec.space import Choice, Leaf, Values
@@ -186,3 +187,18 @@ def test_a_table_with_a_column_gone_is_one_clear_line(folder: SearchFolder) -> N
         with pytest.raises(RecordsError, match=path.name):
             read_log(folder)
         pq.write_table(table, path)
+
+
+def test_constraints_come_back_and_say_what_is_feasible(tmp_path: Path) -> None:
+    log = make_log(40)
+    log.constraints = Constraints([Constraint("clean_accuracy", 0.5, None)])
+    folder = create_folder(tmp_path, "bound-1")
+    write_tables(folder, log, LEAVES)
+    again = read_log(folder)
+    assert list(again.constraints) == list(log.constraints)
+    assert [trial.trial_id for trial in again.front()] == [t.trial_id for t in log.front()]
+    free = make_log(40)
+    assert {t.trial_id for t in free.front()} != {t.trial_id for t in log.front()}
+    for row in pq.read_table(folder.trials).to_pylist():
+        assert row["feasible"] == (row["last/clean_accuracy"] >= 0.5)
+    assert all(trial.last_metrics["clean_accuracy"] >= 0.5 for trial in log.front())

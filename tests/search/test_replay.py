@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Mapping
@@ -11,9 +12,12 @@ import pytest
 from tests.pareto import brute_force
 from tests.search.make_recording import made_recording
 from tests.search.make_search import make_decisions, make_spec
+from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.pareto.objectives import Objective, Objectives
+from tunebox.search.decisions import Decisions
 from tunebox.search.replay import Recording, Replay, replay
 from tunebox.spec.sample import sample_values
+from tunebox.spec.search_spec import HypervolumeStalls, StopWhen
 from tunebox.spec.space import Space, Values
 from tunebox.spec.yaml_source import parse_yaml
 from tunebox.trials import Report, TrialLog, TrialRecord, TrialState, non_finite_metric
@@ -263,7 +267,7 @@ def test_epochs_to_a_hypervolume() -> None:
 def test_limits_below_1_are_errors(name: str) -> None:
     limits = {"num_workers": 1, "max_epochs": 1, name: 0}
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
-        replay(Scripted([settings(0.01)]), two_speeds(), **limits)
+        replay(Scripted([settings(0.01)]), two_speeds(), **limits)  # type: ignore[arg-type]
 
 
 def run_decisions(seed: int, num_workers: int, max_epochs: int = 150) -> Replay:
@@ -282,7 +286,7 @@ def test_same_seed_gives_the_same_replay(num_workers: int) -> None:
 
 @pytest.mark.parametrize("num_workers", [1, 8])
 def test_replay_of_the_decisions_is_consistent(num_workers: int) -> None:
-    result, spec = run_decisions(0, num_workers), make_spec()
+    result, spec = run_decisions(2, num_workers), make_spec()
     trials = list(result.log.trials.values())
     assert result.log.epochs_spent == len(result.hypervolumes) == 150
     assert (np.diff(result.seconds) >= 0).all()
@@ -303,3 +307,37 @@ def test_replay_of_the_decisions_is_consistent(num_workers: int) -> None:
 def test_more_workers_take_less_time_for_the_same_epochs() -> None:
     ends = [run_decisions(0, num_workers).seconds[-1] for num_workers in (1, 4)]
     assert ends[0] > 3 * ends[1]
+
+
+def test_a_replay_under_constraints_counts_what_keeps_them() -> None:
+    bound = Constraints([Constraint("clean_accuracy", 0.5, None)])
+    free = made_recording()
+    recording = copy.copy(free)
+    recording.constraints = bound
+    spec = make_spec(2)
+    method = Decisions(spec.space, spec.objective_set, spec.search, bound)
+    result = replay(method, recording, num_workers=2, max_epochs=120)
+    reports = [report for trial in result.log.trials.values() for report in trial.history]
+    kept = [report for report in reports if report.metrics["clean_accuracy"] >= 0.5]
+    finite = [report for report in kept if non_finite_metric(report.metrics) is None]
+    assert 0 < len(finite) < len(reports)
+    costs = np.array([spec.objective_set.costs(report.metrics) for report in finite])
+    expected = brute_force.hypervolume(costs, spec.objective_set.reference_costs)
+    assert result.hypervolumes[-1] == pytest.approx(expected)
+    assert all(t.last_metrics["clean_accuracy"] >= 0.5 for t in result.log.front())
+    assert 0 < recording.best_hypervolume < free.best_hypervolume
+    assert result.ended == "the budget of 120 epochs is spent"
+
+
+def test_a_replay_ends_when_the_hypervolume_stalls() -> None:
+    spec = make_spec()
+    rule = StopWhen(hypervolume_stalls=HypervolumeStalls(trials=8, tolerance=0.01))
+    result = replay(
+        make_decisions(spec), made_recording(), num_workers=1, max_epochs=1000, stop_when=rule
+    )
+    assert len(result.hypervolumes) < 1000
+    assert result.ended.startswith("the hypervolume stalls: the last 8 trials")
+    ended = [trial for trial in result.log.trials.values() if trial.end_time is not None]
+    before = TrialLog(spec.objective_set)
+    before.trials = {trial.trial_id: trial for trial in ended[:-8]}
+    assert result.log.hypervolume() < 1.01 * before.hypervolume()

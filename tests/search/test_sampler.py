@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from tests.search.make_search import make_spec
-from tunebox.search.sampler import MIN_TRIALS, RungSampler
+from tunebox.search.sampler import RungSampler
+from tunebox.search.samplers import MIN_TRIALS
 from tunebox.spec.space import Choice, Space, Values
 from tunebox.spec.yaml_source import parse_yaml
 
@@ -46,6 +47,12 @@ def sampler(studies: Studies) -> RungSampler:
 
 def tell(sampler: RungSampler, trial_id: str, epoch: int, *costs: float) -> None:
     sampler.tell(trial_id, epoch, np.array(costs))
+
+
+def kept(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials of a study without those that were only there to ask for."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state is not OptunaState.FAIL]
 
 
 def trials(study: optuna.Study, state: OptunaState) -> list[FrozenTrial]:
@@ -82,7 +89,7 @@ def test_suggestions_are_the_active_leaves_within_their_ranges(sampler: RungSamp
 def test_a_running_trial_runs_in_every_study(sampler: RungSampler, studies: Studies) -> None:
     values = sampler.ask("a")
     for study in studies.values():
-        (trial,) = study.get_trials(deepcopy=False)
+        (trial,) = kept(study)
         assert trial.state is OptunaState.RUNNING
         assert trial.params == values
 
@@ -95,7 +102,7 @@ def test_each_study_holds_what_was_measured_at_its_epoch(
         tell(sampler, "a", epoch, float(epoch), -float(epoch))
     sampler.end("a", failed=False)
     for epoch, study in studies.items():
-        (trial,) = study.get_trials(deepcopy=False)
+        (trial,) = kept(study)
         assert trial.state is OptunaState.COMPLETE
         assert trial.values == [epoch, -epoch]
 
@@ -155,7 +162,7 @@ def test_failed_trial_counts_as_worst_where_it_never_came(
         tell(sampler, "a", epoch, 0.125, 0.5)
     sampler.end("a", failed=True)
     for epoch, study in studies.items():
-        (trial,) = study.get_trials(deepcopy=False)
+        (trial,) = kept(study)
         assert trial.state is OptunaState.COMPLETE
         assert trial.values == ([0.125, 0.5] if epoch <= until else WORST.tolist())
 
@@ -176,7 +183,7 @@ def test_epoch_reported_again_after_a_restart_is_no_news(
     sampler.ask("a")
     tell(sampler, "a", 1, 0.5, 0.5)
     tell(sampler, "a", 1, 0.75, 0.75)
-    assert studies[1].get_trials(deepcopy=False)[0].values == [0.5, 0.5]
+    assert kept(studies[1])[0].values == [0.5, 0.5]
 
 
 def test_highest_study_with_enough_trials_is_asked(

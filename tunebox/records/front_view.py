@@ -89,7 +89,7 @@ def front_view(log: TrialLog, name: str) -> FrontView:
         x=x,
         y=y,
         points=points,
-        line=_line(log, points),
+        line=_line(log, [point for point in points if log.is_feasible(point.trial)]),
         group_title=branch or "",
     )
 

@@ -62,7 +62,10 @@ class SearchRecorder(SearchObserver):
         """Close the run of the trial; the front is looked at again soon."""
         self._front_is_old = True
         if self._runs is not None:
+            assert self._log is not None
             known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
+            if self._log.constraints and trial.history:
+                known["feasible"] = str(self._log.is_feasible(trial)).lower()
             tags = {f"tunebox.{name}": value for name, value in known.items() if value is not None}
             self._runs.end_trial(trial.trial_id, trial.state, tags, trial.end_time)
 
@@ -158,7 +161,9 @@ def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]
         for path, value in flat_settings(spec.trial_config(values).model_dump()).items()
         if not any(path == leaf or path.startswith(f"{leaf}/") for leaf in searched)
     }
-    params |= {f"search/{name}": value for name, value in spec.search.model_dump().items()}
+    params |= flat_settings({"search": spec.search.model_dump()})
+    constraints = {name: bounds.model_dump() for name, bounds in spec.constraints.items()}
+    params |= flat_settings({"constraints": constraints})
     for objective in objectives:
         path = f"objectives/{objective.name}"
         params[f"{path}/direction"] = "maximize" if objective.maximize else "minimize"

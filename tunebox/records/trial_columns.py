@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tunebox import __version__
 from tunebox.errors import RecordsError
+from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.spec.space import Distribution, Leaf, Range, Scalar
 from tunebox.trials import Report
@@ -61,6 +62,7 @@ class TableHeader:
 
     search: str
     objectives: Objectives
+    constraints: Constraints
     leaves: tuple[str, ...]
     json_leaves: tuple[str, ...]
 
@@ -77,6 +79,9 @@ class TableHeader:
                     "reference": objective.reference,
                 }
                 for objective in self.objectives
+            ],
+            "constraints": [
+                {"metric": c.metric, "min": c.low, "max": c.high} for c in self.constraints
             ],
             "leaves": self.leaves,
             "json_leaves": self.json_leaves,
@@ -99,9 +104,14 @@ def read_header(schema: pa.Schema) -> TableHeader:
         Objective(o["name"], o["direction"] == "maximize", float(o["reference"]))
         for o in content["objectives"]
     ]
+    constraints = [
+        Constraint(c["metric"], c["min"], c["max"])
+        for c in content.get("constraints", [])  # tables of before there were any
+    ]
     return TableHeader(
         search=content["search"],
         objectives=Objectives(objectives),
+        constraints=Constraints(constraints),
         leaves=tuple(content["leaves"]),
         json_leaves=tuple(content["json_leaves"]),
     )

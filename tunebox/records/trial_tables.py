@@ -41,13 +41,18 @@ def write_tables(folder: SearchFolder, log: TrialLog, leaves: Sequence[Leaf]) ->
     header = TableHeader(
         search=folder.name,
         objectives=log.objectives,
+        constraints=log.constraints,
         leaves=tuple(column.path for column in columns),
         json_leaves=tuple(column.path for column in columns if column.is_json),
     )
     metadata = header.to_metadata()
     trials = list(log.trials.values())
     metrics = metric_names(trial.history for trial in trials)
-    table = _trial_table(trials, columns, metrics, header).replace_schema_metadata(metadata)
+    table = _trial_table(trials, columns, metrics, header)
+    if log.constraints:
+        feasible = pa.array([log.is_feasible(trial) for trial in trials], pa.bool_())
+        table = table.add_column(table.column_names.index("epochs"), "feasible", feasible)
+    table = table.replace_schema_metadata(metadata)
     rows = {trial.trial_id: row for row, trial in enumerate(trials)}
     front = table.take(pa.array([rows[t.trial_id] for t in log.front()], type=pa.int64()))
     # The history goes first: a reader must not find an ended trial whose last report is missing.
@@ -147,7 +152,7 @@ def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
 
 def _log_from(table: pa.Table) -> TrialLog:
     header = read_header(table.schema)
-    log = TrialLog(header.objectives)
+    log = TrialLog(header.objectives, header.constraints)
     starts, ends = _seconds(table["start_time"]), _seconds(table["end_time"])
     rows = table.drop_columns(["start_time", "end_time"]).to_pylist()
     for row, start_time, end_time in zip(rows, starts, ends, strict=True):

@@ -15,8 +15,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from tunebox.pareto.constraints import Constraints
 from tunebox.pareto.hypervolume import RunningHypervolume
 from tunebox.pareto.objectives import FloatArray, Objectives
+from tunebox.search.budget import Budget
+from tunebox.spec.search_spec import SearchSettings, StopWhen
 from tunebox.spec.space import Choice, Leaf, Scalar, Space, Values
 from tunebox.trials import Report, TrialLog, TrialRecord, TrialState, non_finite_metric
 
@@ -58,6 +61,7 @@ class Recording:
             ValueError: There is none, or one lacks an epoch or its ``train_seconds``.
         """
         self.objectives: Objectives = log.objectives
+        self.constraints: Constraints = log.constraints
         whole = (TrialState.FINISHED, TrialState.DIVERGED)
         self.trials = [t for t in log.trials.values() if t.state in whole and t.history]
         if not self.trials:
@@ -76,13 +80,18 @@ class Recording:
 
     @functools.cached_property
     def best_hypervolume(self) -> float:
-        """The hypervolume of all reports of all recorded trials."""
+        """The hypervolume of all reports of all recorded trials that keep the constraints."""
         volume = RunningHypervolume(self.objectives.reference_costs)
         for trial in self.trials:
             for report in trial.history:
-                if non_finite_metric(report.metrics) is None:
+                if self.counts(report):
                     volume.add(self.objectives.costs(report.metrics))
         return volume.value
+
+    def counts(self, report: Report) -> bool:
+        """Whether a report is finite and keeps the constraints."""
+        is_finite = non_finite_metric(report.metrics) is None
+        return is_finite and self.constraints.are_kept(report.metrics)
 
     def nearest(self, values: Mapping[str, Scalar]) -> TrialRecord:
         """Return the recorded trial nearest to ``values`` among those in the same branches.
@@ -137,12 +146,14 @@ class Replay:
 
     ``seconds`` and ``hypervolumes`` have shape ``(N,)``, an entry for each report in the order of
     the clock: entry ``i`` holds after ``i + 1`` epochs, over all workers. A hypervolume is that
-    of all reports so far. ``log`` has the trials; its times are seconds of the clock.
+    of all reports so far that keep the constraints. ``log`` has the trials; its times are seconds
+    of the clock. ``ended`` says why the search ended.
     """
 
     seconds: FloatArray
     hypervolumes: FloatArray
     log: TrialLog
+    ended: str = ""
 
     def epochs_to(self, hypervolume: float) -> int | None:
         """Return the epochs spent when ``hypervolume`` was reached, None if it never was."""
@@ -157,6 +168,7 @@ def replay(
     num_workers: int,
     max_epochs: int,
     max_trials: int | None = None,
+    stop_when: StopWhen | None = None,
 ) -> Replay:
     """Run a search on recorded curves until its budget is spent.
 
@@ -166,6 +178,7 @@ def replay(
         num_workers: Trials that run at the same time; each epoch takes as long as recorded.
         max_epochs: The budget: epochs trained by all trials together.
         max_trials: A second budget: trials started; None for as many as the epochs allow.
+        stop_when: What ends the search before; see `tunebox.search.budget.Budget`.
 
     Raises:
         ValueError: A number is below 1, or a suggestion is in branches without a recording.
@@ -174,15 +187,17 @@ def replay(
     for name, limit in limits.items():
         if limit is not None and limit < 1:
             raise ValueError(f"{name} must be at least 1, got {limit}")
-    clock = _Clock(method, recording, max_trials)
+    search = SearchSettings(epochs=max_epochs, stop_when=stop_when)
+    clock = _Clock(method, recording, max_trials, search)
     for _ in range(num_workers):
         clock.fill_worker()
-    while clock.queue and len(clock.hypervolumes) < max_epochs:
+    while clock.queue and clock.budget.spent(clock.now) is None:
         clock.next_report()
+    ended = clock.budget.spent(clock.now) or f"all {len(clock.log.trials)} trials have ended"
     for trial in clock.log.trials.values():
         if trial.state is TrialState.RUNNING:
             trial.state, trial.end_time = TrialState.INTERRUPTED, clock.now
-    return Replay(np.array(clock.seconds), np.array(clock.hypervolumes), clock.log)
+    return Replay(np.array(clock.seconds), np.array(clock.hypervolumes), clock.log, ended)
 
 
 @dataclass
@@ -192,13 +207,15 @@ class _Clock:
     method: SearchMethod
     recording: Recording
     max_trials: int | None
+    search: SearchSettings  # its budget
     now: float = 0.0
     queue: list[tuple[float, int, str]] = field(default_factory=list)  # when, tie-break, trial
     seconds: list[float] = field(default_factory=list)
     hypervolumes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.log = TrialLog(self.recording.objectives)
+        self.log = TrialLog(self.recording.objectives, self.recording.constraints)
+        self.budget = Budget(self.search, self.log)
         self._volume = RunningHypervolume(self.recording.objectives.reference_costs)
         self._curves: dict[str, TrialRecord] = {}
         self._num_queued = 0
@@ -229,9 +246,11 @@ class _Clock:
         self.now, _, trial_id = heapq.heappop(self.queue)
         trial, curve = self.log.trials[trial_id], self._curves[trial_id]
         metrics = curve.history[trial.epochs].metrics
-        trial.history.append(Report(trial.epochs + 1, metrics, self.now))
+        report = Report(trial.epochs + 1, metrics, self.now)
+        trial.history.append(report)
+        self.budget.reported()
         diverged = non_finite_metric(metrics) is not None
-        if not diverged:
+        if self.recording.counts(report):
             self._volume.add(self.log.objectives.costs(metrics))
         self.seconds.append(self.now)
         self.hypervolumes.append(self._volume.value)
@@ -243,6 +262,7 @@ class _Clock:
         trial.state = TrialState.FINISHED if at_end else TrialState.STOPPED
         trial.state = TrialState.DIVERGED if diverged else trial.state
         trial.end_time = self.now
+        self.budget.ended(trial)
         # what a pausing method gave up before the end of its curve may be promoted later
         if diverged or at_end or not isinstance(self.method, PausingMethod):
             self.method.end(trial_id, failed=diverged)

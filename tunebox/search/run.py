@@ -4,19 +4,20 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import tune
 from ray.tune import Stopper
 
 from tunebox.interrupt import interruptible
 from tunebox.pareto.objectives import Objectives
+from tunebox.search.budget import Budget
 from tunebox.search.decisions import Decisions
 from tunebox.search.log_callback import LogCallback
 from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled
 from tunebox.search.trainable import TrialTrainable
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.trials import SearchObserver, TrialLog, TrialState
+from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
 
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records are ours
@@ -29,9 +30,21 @@ _RAY_SETTINGS = {
 }
 
 
+class SearchEnd(NamedTuple):
+    """Every trial, whether a person interrupted the search, and why it ended."""
+
+    log: TrialLog
+    interrupted: bool
+    reason: str
+
+
 def run_search(
-    spec: SearchSpec, objectives: Objectives, root: Path, observers: Sequence[SearchObserver]
-) -> tuple[TrialLog, bool]:
+    spec: SearchSpec,
+    objectives: Objectives,
+    root: Path,
+    observers: Sequence[SearchObserver],
+    known: Sequence[TrialRecord] = (),
+) -> SearchEnd:
     """Run ``spec`` on the Ray cluster that this process has joined.
 
     Args:
@@ -39,24 +52,27 @@ def run_search(
         objectives: Those of ``spec``, in order.
         root: The search's folder; Ray's files and the checkpoints go into ``root/ray``.
         observers: Told of every start, report and end.
-
-    Returns:
-        Every trial, and whether the search was interrupted.
+        known: Trials of earlier searches, which the sampler learns from; see
+            `tunebox.records.warm_start`.
     """
-    log = TrialLog(objectives)
-    decisions = Decisions(spec.space, objectives, spec.search)
+    log = TrialLog(objectives, spec.constraint_set)
+    decisions = Decisions(spec.space, objectives, spec.search, spec.constraint_set, spec.start)
+    for trial in known:
+        decisions.learn(trial)
+    budget = Budget(spec.search, log)
+    observers = [_Watch(budget), *observers]
     for observer in observers:
         observer.search_started(log)
     callback = LogCallback(log, observers, root, spec.search.max_epochs)
     is_cut_short = True
     try:
         with interruptible() as interrupted:
-            stop = _Stop(interrupted, spec.search.time_budget)
+            stop = _Stop(budget, interrupted)
             _tuner(spec, decisions, callback, root, stop).fit()
             is_cut_short = interrupted()
     finally:  # whatever Ray raised, the records are to be complete
         _end(log, observers, is_cut_short)
-    return log, is_cut_short
+    return SearchEnd(log, is_cut_short, stop.reason or f"all {len(log.trials)} trials have ended")
 
 
 def _end(log: TrialLog, observers: Sequence[SearchObserver], interrupted: bool) -> None:
@@ -104,16 +120,33 @@ def _trial_id(trial: Any) -> str:
     return str(trial.config["trial_id"])
 
 
-class _Stop(NotPickled, Stopper):  # type: ignore[misc]
-    """Ends the search when asked, or when its time is up."""
+class _Watch(SearchObserver):
+    """Tells a budget what happens."""
 
-    def __init__(self, interrupted: Callable[[], bool], time_budget: float | None) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def trial_reported(self, trial: TrialRecord, report: Report) -> None:
+        self._budget.reported()
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        self._budget.ended(trial)
+
+
+class _Stop(NotPickled, Stopper):  # type: ignore[misc]
+    """Ends the search when asked, or when its budget is spent."""
+
+    def __init__(self, budget: Budget, interrupted: Callable[[], bool]) -> None:
+        self._budget = budget
         self._interrupted = interrupted
-        self._deadline = None if time_budget is None else time.monotonic() + time_budget
+        self._start = time.monotonic()
+        self.reason: str | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        is_late = self._deadline is not None and time.monotonic() > self._deadline
-        return self._interrupted() or is_late
+        if self.reason is None:  # the first reason stays
+            spent = self._budget.spent(time.monotonic() - self._start)
+            self.reason = "interrupted" if self._interrupted() else spent
+        return self.reason is not None

@@ -1,4 +1,4 @@
-"""What to try next: Optuna's TPE, asked so that it only compares what was measured alike.
+"""What to try next: an Optuna sampler, asked so that it only compares what was measured alike.
 
 A trial that was stopped at epoch 3 has no values at epoch 27, and its values at epoch 3 must not
 stand in for them. So there is one Optuna study for each rung, and one for the last epoch: a trial
@@ -6,9 +6,9 @@ enters a study with the values that it had at that epoch. The next settings are 
 highest study that has enough trials for a model.
 """
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -20,9 +20,13 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
 from tunebox.pareto.objectives import FloatArray
+from tunebox.search.samplers import MIN_TRIALS, Reports, optuna_sampler, seed_of
+from tunebox.spec.sample import value_at
 from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
+from tunebox.trials import TrialState
 
-MIN_TRIALS = 10  # for a model; below this TPE draws at random
+_Group = tuple[tuple[str, str], ...]  # the branches that lead to a leaf
+NO_EXCESSES: FloatArray = np.zeros(0)
 MAX_STOPPED = 1000  # trials without values that a study takes in one and all
 
 
@@ -30,7 +34,14 @@ class RungSampler:
     """Suggests settings from what trials reported at the same epochs."""
 
     def __init__(
-        self, space: Space, epochs: tuple[int, ...], reference_costs: FloatArray, seed: int
+        self,
+        space: Space,
+        epochs: tuple[int, ...],
+        reference_costs: FloatArray,
+        seed: int,
+        *,
+        name: str = "tpe",
+        num_bounds: int = 0,
     ) -> None:
         """Start with nothing known.
 
@@ -39,47 +50,77 @@ class RungSampler:
             epochs: The rungs and the last epoch, ascending.
             reference_costs: ``(D,)``, what a failed trial counts as.
             seed: Of every random draw.
+            name: ``tpe``, ``nsga2`` or ``gp``.
+            num_bounds: Of the constraints: so many excesses come with each report.
         """
         assert epochs == tuple(sorted(epochs))
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        self._name = name
+        self._seed = seed
+        self._num_trials = 0
         self._worst = [float(cost) for cost in reference_costs]
+        self._storage = optuna.storages.InMemoryStorage()
         self._studies = {
-            epoch: _create_study(len(self._worst), seed + rung) for rung, epoch in enumerate(epochs)
+            epoch: optuna.create_study(
+                storage=self._storage,
+                study_name=f"epoch {epoch}",
+                directions=["minimize"] * len(self._worst),
+                sampler=optuna.samplers.RandomSampler(seed=seed),  # never asked: see ask
+            )
+            for epoch in epochs
+        }
+        self._study_ids = {
+            epoch: self._storage.get_study_id_from_name(study.study_name)
+            for epoch, study in self._studies.items()
         }
         self._completed = dict.fromkeys(epochs, 0)
         self._stopped = dict.fromkeys(epochs, 0)
-        # for each running trial, its number in every study that it has not reported to yet
+        # what a trial without values is beyond each bound: as far as any trial was, at least 1
+        self._worst_excesses = {epoch: np.ones(num_bounds) for epoch in epochs}
+        # for each running trial, its number in the storage, in every study not reported to yet
         self._running: dict[str, dict[int, int]] = {}
+        self._distributions = {leaf.path: _distribution(leaf) for leaf in space.leaves}
 
-    def ask(self, trial_id: str) -> Values:
-        """Return settings to try; the trial counts as running in every study."""
+    @property
+    def num_completed(self) -> dict[int, int]:
+        """How many trials have values at each epoch, those that failed included."""
+        return dict(self._completed)
+
+    def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
+        """Return settings to try, those ``given`` as they are; the trial then runs everywhere."""
         modelled = [epoch for epoch, count in self._completed.items() if count >= MIN_TRIALS]
-        asked = max(modelled, default=next(iter(self._studies)))
-        trial = self._studies[asked].ask()
-        values = self._space.draw(lambda leaf: suggest_value(trial, leaf.path, leaf.distribution))
-        numbers = {asked: trial.number}
-        for epoch, study in self._studies.items():
-            if epoch != asked:  # the sampler spreads running trials, wherever they were asked
-                numbers[epoch] = len(study.get_trials(deepcopy=False))
-                study.add_trial(self._running_trial(values))
-        self._running[trial_id] = numbers
+        study = self._studies[max(modelled, default=next(iter(self._studies)))]
+        # Only there to ask for: what a sampler notes in a trial that it was asked for makes it
+        # another one than the same trial taken over, so it does not stay.
+        question = study.ask()
+        values = self._draw(study, question.number, given or {})
+        study.tell(question, state=OptunaState.FAIL)
+        self.adopt(trial_id, values)
         return values
 
     def adopt(self, trial_id: str, values: Values) -> None:
-        """Count a trial with these settings as running in every study."""
-        numbers = {}
-        for epoch, study in self._studies.items():
-            numbers[epoch] = len(study.get_trials(deepcopy=False))
-            study.add_trial(self._running_trial(values))
-        self._running[trial_id] = numbers
+        """Count a trial with ``values`` as running in every study."""
+        self._num_trials += 1
+        params = self._params(values)
+        self._running[trial_id] = {
+            epoch: self._add(epoch, params, OptunaState.RUNNING) for epoch in self._studies
+        }
 
-    def tell(self, trial_id: str, epoch: int, costs: FloatArray) -> None:
-        """Take in the costs ``(D,)`` of a trial at ``epoch``; only the studies' epochs count."""
+    def tell(
+        self, trial_id: str, epoch: int, costs: FloatArray, excesses: FloatArray = NO_EXCESSES
+    ) -> None:
+        """Take in what a trial reported at ``epoch``; only the studies' epochs count.
+
+        Args:
+            trial_id: Of a trial that was asked for or adopted.
+            epoch: Epochs that it has trained.
+            costs: ``(D,)``, finite.
+            excesses: ``(num_bounds,)``, how far it is beyond each bound of the constraints.
+        """
         number = self._running[trial_id].pop(epoch, None)
         if number is not None:
-            self._studies[epoch].tell(number, [float(cost) for cost in costs])
-            self._completed[epoch] += 1
+            self._complete(epoch, number, costs, excesses)
 
     def end(self, trial_id: str, failed: bool) -> None:
         """Close a trial where it still counts as running.
@@ -90,13 +131,92 @@ class RungSampler:
                 matter, so that the sampler keeps away from its settings.
         """
         for epoch, number in self._running.pop(trial_id, {}).items():
-            if failed:
-                self._studies[epoch].tell(number, self._worst)
-                self._completed[epoch] += 1
-            else:
-                # Without values, and below every trial that has some: a study that knew only those
-                # that came this far would suggest again what was stopped on the way.
-                self._studies[epoch].tell(number, state=self._state_of_stopped(epoch))
+            self._close(epoch, number, failed)
+
+    def learn(self, values: Values, reports: Reports, state: TrialState) -> None:
+        """Take in a trial of an earlier search; it is none of this one.
+
+        Args:
+            values: Its settings.
+            reports: Costs and excesses by epoch.
+            state: How it ended. Above the epochs that it has, one that was stopped or diverged
+                counts as such, and one that finished says nothing.
+        """
+        params = self._params(values)
+        for epoch in self._studies:
+            if epoch in reports:
+                number = self._add(epoch, params, OptunaState.RUNNING)
+                self._complete(epoch, number, *reports[epoch])
+            elif state is not TrialState.FINISHED and epoch > max(reports, default=0):
+                number = self._add(epoch, params, OptunaState.RUNNING)
+                self._close(epoch, number, failed=state is not TrialState.STOPPED)
+
+    def _draw(self, study: optuna.Study, number: int, given: Mapping[str, Scalar]) -> Values:
+        """Return settings as ``study`` suggests them for its trial ``number``."""
+        sampler = optuna_sampler(self._name, seed_of(self._seed, self._num_trials))
+        trial = study.get_trials(deepcopy=False)[number]
+        drawn: dict[_Group, dict[str, Scalar]] = {}
+
+        def pick(leaf: Leaf) -> Scalar:
+            distribution = self._distributions[leaf.path]
+            if leaf.path in given:
+                return given[leaf.path]
+            if distribution.single():
+                return leaf.distribution.ends[0]
+            group = self._group(leaf)
+            if group not in drawn:
+                together = {
+                    other.path: self._distributions[other.path]
+                    for other in self._space.leaves
+                    if self._group(other) == group and other.path not in given
+                }
+                together = {path: d for path, d in together.items() if not d.single()}
+                drawn[group] = sampler.sample_relative(study, trial, together)
+            if leaf.path not in drawn[group]:
+                return sampler.sample_independent(study, trial, leaf.path, distribution)  # type: ignore[no-any-return]
+            return drawn[group][leaf.path]
+
+        return self._space.draw(pick)
+
+    def _group(self, leaf: Leaf) -> _Group:
+        """Return what the leaves that are modelled together have in common.
+
+        TPE has a joint model for each set of leaves that occur together. The other samplers know
+        no conditions: they see all leaves in every trial.
+        """
+        return leaf.condition if self._name == "tpe" else ()
+
+    def _params(self, values: Values) -> Values:
+        """Return the settings of a trial as the sampler sees them."""
+        if self._name == "tpe":
+            return values
+        # always the same for a leaf that is inactive, since nothing was measured for another
+        middle = {leaf.path: value_at(leaf.distribution, 0.5) for leaf in self._space.leaves}
+        return {**middle, **values}
+
+    def _add(self, epoch: int, params: Values, state: OptunaState) -> int:
+        distributions = {path: self._distributions[path] for path in params}
+        trial = create_trial(state=state, params=params, distributions=distributions)
+        return self._storage.create_new_trial(self._study_ids[epoch], trial)
+
+    def _complete(
+        self, epoch: int, number: int, costs: Sequence[float] | FloatArray, excesses: FloatArray
+    ) -> None:
+        self._set_excesses(number, excesses)
+        self._worst_excesses[epoch] = np.maximum(self._worst_excesses[epoch], excesses)
+        self._storage.set_trial_state_values(
+            number, OptunaState.COMPLETE, [float(cost) for cost in costs]
+        )
+        self._completed[epoch] += 1
+
+    def _close(self, epoch: int, number: int, failed: bool) -> None:
+        if failed:
+            self._complete(epoch, number, self._worst, self._worst_excesses[epoch])
+            return
+        # Without values, and below every trial that has some: a study that knew only those that
+        # came this far would suggest again what was stopped on the way.
+        self._set_excesses(number, self._worst_excesses[epoch])
+        self._storage.set_trial_state_values(number, self._state_of_stopped(epoch))
 
     def _state_of_stopped(self, epoch: int) -> OptunaState:
         """Return PRUNED, or FAIL for a trial that the study of ``epoch`` will not look at.
@@ -108,27 +228,12 @@ class RungSampler:
         every = 1 + self._stopped[epoch] // MAX_STOPPED
         return OptunaState.PRUNED if self._stopped[epoch] % every == 0 else OptunaState.FAIL
 
-    def _running_trial(self, values: Mapping[str, Scalar]) -> optuna.trial.FrozenTrial:
-        distributions = {
-            leaf.path: _distribution(leaf) for leaf in self._space.leaves if leaf.path in values
-        }
-        return create_trial(
-            state=OptunaState.RUNNING, params=dict(values), distributions=distributions
-        )
-
-
-def _create_study(num_objectives: int, seed: int) -> optuna.Study:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group
-        # group: one joint model for each set of leaves that occur together (conditional spaces)
-        sampler = optuna.samplers.TPESampler(
-            seed=seed,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            n_startup_trials=MIN_TRIALS,
-        )
-    return optuna.create_study(directions=["minimize"] * num_objectives, sampler=sampler)
+    def _set_excesses(self, number: int, excesses: FloatArray) -> None:
+        # through a trial of its own, for only Optuna knows under which names it keeps them
+        constraints = {f"{index}": float(excess) for index, excess in enumerate(excesses)}
+        noted = create_trial(value=0.0, constraints=constraints).system_attrs
+        for key, excess in noted.items():
+            self._storage.set_trial_system_attr(number, key, excess)
 
 
 def _distribution(leaf: Leaf) -> BaseDistribution:

@@ -13,12 +13,15 @@ from pydantic_core import ErrorDetails
 
 from tunebox.errors import SearchFileError
 from tunebox.spec.search_spec import (
+    ConstraintSettings,
     ObjectiveSettings,
     SearchSettings,
     SearchSpec,
+    check_metric,
     check_objective_names,
 )
 from tunebox.spec.space import DISTRIBUTIONS, Leaf, Scalar, Space, Values
+from tunebox.spec.start import read_start
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource, parse_yaml, read_yaml
 
@@ -89,6 +92,8 @@ def spec_from_source(source: YamlSource, overrides: Mapping[str, Any] | None = N
     """Return the checked search file that ``source`` holds; see `load_spec`."""
     tree = dict(source.data)
     objectives = _objectives(tree.pop("objectives", DEFAULT_OBJECTIVES), source)
+    constraints = _constraints(tree.pop("constraints", {}), source)
+    start = tree.pop("start", [])
     written = tree.pop("search", {})
     if not isinstance(written, dict):
         raise source.error("search", f"needs settings like trials: 64, got {written!r}")
@@ -99,7 +104,8 @@ def spec_from_source(source: YamlSource, overrides: Mapping[str, Any] | None = N
     _check_trials(space, source)
     first_line = source.text.lstrip("\ufeff").split("\n", 1)[0]
     question = first_line.lstrip("# ").strip() if first_line.startswith("#") else ""
-    return SearchSpec(source, question, space, objectives, search)
+    first = read_start(start, space, source)
+    return SearchSpec(source, question, space, objectives, search, constraints, first)
 
 
 def _objectives(node: Any, source: YamlSource) -> dict[str, ObjectiveSettings]:
@@ -118,6 +124,20 @@ def _objectives(node: Any, source: YamlSource) -> dict[str, ObjectiveSettings]:
         path = "objectives" if unknown is None else f"objectives/{unknown}"
         raise source.error(path, str(error)) from error
     return objectives
+
+
+def _constraints(node: Any, source: YamlSource) -> dict[str, ConstraintSettings]:
+    if not isinstance(node, dict):
+        raise source.error("constraints", f"needs clean_accuracy: {{min: 0.9}}, got {node!r}")
+    for name in node:
+        try:
+            check_metric(str(name), "constraints")
+        except ValueError as error:
+            raise source.error(f"constraints/{name}", str(error)) from error
+    return {
+        str(name): _validate(ConstraintSettings, value, source, f"constraints/{name}")
+        for name, value in node.items()
+    }
 
 
 def _validate(model: type[_Model], node: Any, source: YamlSource, path: str) -> _Model:

@@ -1,13 +1,14 @@
 """The whole of a search file: the space, the objectives, and how the search runs."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
+from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.pareto.isolation import FrontRule
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.settings import Settings
@@ -26,16 +27,54 @@ class ObjectiveSettings(Settings):
     reference: float  # a coordinate of the hypervolume's reference point
 
 
-class SearchSettings(Settings):
-    """``search`` in a search file; each key is also an option of ``tunebox search``."""
+class ConstraintSettings(Settings):
+    """Values that a metric may have on the front, ends included: ``min``, ``max`` or both."""
 
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some_value_is_allowed(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a constraint needs min, max or both, like {min: 0.9}")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min must be at most max, got min={self.min} and max={self.max}")
+        return self
+
+
+class HypervolumeStalls(Settings):
+    """The last ``trials`` to end raised the front's hypervolume by less than ``tolerance``.
+
+    By less than that share of what it was before them; a hypervolume of 0 does not stall.
+    """
+
+    trials: int = Field(ge=1)
+    tolerance: float = Field(gt=0)
+
+
+class StopWhen(Settings):
+    """``search/stop_when``: what ends a search before its budgets are spent."""
+
+    hypervolume_stalls: HypervolumeStalls
+
+
+class SearchSettings(Settings):
+    """``search`` in a search file; each key but ``stop_when`` is an option of ``tunebox search``.
+
+    ``trials``, ``epochs`` and ``time_budget`` are budgets: the first that is spent ends the search.
+    """
+
+    sampler: Literal["tpe", "nsga2", "gp", "qmc", "random"] = "tpe"
     trials: int = Field(64, ge=1)
+    epochs: int | None = Field(None, ge=1)  # of all trials together
     max_epochs: int = Field(27, ge=1)
     # the first rung, before which no trial is stopped; null: a quarter of max_epochs
     min_epochs: int | None = Field(None, ge=1)
     reduction_factor: int = Field(2, ge=2)  # one in so many goes on at a rung
     front_rule: FrontRule = "crowding"  # who goes first inside a front at a rung
     time_budget: float | None = Field(None, gt=0)  # seconds of wall clock
+    stop_when: StopWhen | None = None
+    warm_start: list[str] = Field(default_factory=list)  # names of earlier searches in out
     seed: int = Field(0, ge=0)
     cpus_per_trial: float = Field(1, gt=0)
     gpus_per_trial: float = Field(0, ge=0)
@@ -50,6 +89,15 @@ class SearchSettings(Settings):
         if name is not None:
             check_name(name)
         return name
+
+    @field_validator("warm_start")
+    @classmethod
+    def _warm_starts_are_folder_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            check_name(name)
+            if names.count(name) > 1:
+                raise ValueError(f"{name!r} is there twice; name each earlier search once")
+        return names
 
     @model_validator(mode="after")
     def _min_within_max(self) -> Self:
@@ -81,7 +129,8 @@ def check_name(name: str) -> None:
 class SearchSpec:
     """A search file that has been checked.
 
-    ``question`` is the comment on the first line of the file, empty when there is none.
+    ``question`` is the comment on the first line of the file, empty when there is none. ``start``
+    has the settings to try first, by the path of a leaf; the sampler completes them.
     """
 
     source: YamlSource
@@ -89,6 +138,13 @@ class SearchSpec:
     space: Space
     objectives: dict[str, ObjectiveSettings]
     search: SearchSettings
+    constraints: dict[str, ConstraintSettings] = field(default_factory=dict)
+    start: tuple[Values, ...] = ()
+
+    @property
+    def constraint_set(self) -> Constraints:
+        """The constraints on what is on the front."""
+        return Constraints([Constraint(n, c.min, c.max) for n, c in self.constraints.items()])
 
     @property
     def objective_set(self) -> Objectives:
@@ -118,9 +174,12 @@ class SearchSpec:
 def check_objective_names(objectives: dict[str, ObjectiveSettings]) -> None:
     """Raise ValueError for an objective that no trial reports, or for none or more than four."""
     for name in objectives:
-        if name not in TRIAL_METRICS:
-            raise ValueError(
-                f"no trial reports {name!r}; objectives can be {', '.join(TRIAL_METRICS)}"
-            )
+        check_metric(name, "objectives")
     if not 1 <= len(objectives) <= 4:
         raise ValueError(f"a search has 1 to 4 objectives, got {len(objectives)}")
+
+
+def check_metric(name: str, what: str) -> None:
+    """Raise ValueError unless ``name`` is a metric that every trial reports."""
+    if name not in TRIAL_METRICS:
+        raise ValueError(f"no trial reports {name!r}; {what} can be {', '.join(TRIAL_METRICS)}")

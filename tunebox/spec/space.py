@@ -34,6 +34,21 @@ class Range:
         """The values at which a bound would be broken first."""
         return (self.low, self.high)
 
+    def accept(self, value: Any) -> Scalar:
+        """Return ``value`` as this distribution gives it.
+
+        Raises:
+            ValueError: It is no number, not a whole one where one is needed, or out of range.
+        """
+        kind = f"{'log_' * self.log}{'int_' * self.integer}uniform [{self.low:g}, {self.high:g}]"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"got {value!r}, needs a number within {kind}")
+        if self.integer and not isinstance(value, int):
+            raise ValueError(f"got {value!r}, needs a whole number within {kind}")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"got {value!r}, outside {kind}")
+        return value if self.integer else float(value)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -45,6 +60,19 @@ class Choice:
     def ends(self) -> tuple[Scalar, ...]:
         """All options: any of them may be out of bounds."""
         return self.options
+
+    def accept(self, value: Any) -> Scalar:
+        """Return the option that ``value`` is.
+
+        Raises:
+            ValueError: It is none of the options.
+        """
+        for option in self.options:
+            # 1 is not true, but 1 and 1.0 are one number
+            if option == value and isinstance(option, bool) == isinstance(value, bool):
+                return option
+        options = ", ".join(repr(option) for option in self.options)
+        raise ValueError(f"got {value!r}, needs one of {options}")
 
 
 Distribution: TypeAlias = Range | Choice
@@ -115,6 +143,19 @@ class Space:
         tree = self._fix(self._tree, values)
         assert isinstance(tree, dict)
         return tree
+
+    def values_of(self, tree: Mapping[str, Any]) -> Values:
+        """Return the values for which `fix` gives ``tree``.
+
+        Args:
+            tree: A trial without distributions, of this space or of another.
+
+        Raises:
+            ValueError: The trial is not in this space: names the path and both values.
+        """
+        values: Values = {}
+        _collect(self._tree, tree, "", values)
+        return values
 
     def _parse(self, node: Any, path: str, condition: tuple[tuple[str, str], ...]) -> Any:
         if isinstance(node, list):
@@ -246,3 +287,35 @@ def _branch_taken(branches: _Branches, values: Mapping[str, Scalar]) -> str:
     name = values[branches.path]
     assert isinstance(name, str)
     return name
+
+
+def _collect(node: Any, other: Any, path: str, values: Values) -> None:
+    """Walk the space's tree and another's side by side; see `Space.values_of`."""
+    if isinstance(node, Leaf):
+        try:
+            values[node.path] = node.distribution.accept(other)
+        except ValueError as error:
+            raise ValueError(f"{node.path}: {error}") from error
+    elif isinstance(node, _Branches):
+        name = next(iter(other["choice"])) if _is_taken_branch(other) else None
+        if name not in node.trees:
+            raise ValueError(f"{path}: needs one of the branches {', '.join(node.trees)}")
+        if len(node.trees) > 1:
+            values[node.path] = name
+        _collect(node.trees[name], other["choice"][name], f"{path}/{name}", values)
+    elif isinstance(node, dict | list):
+        if not isinstance(other, type(node)):
+            raise ValueError(f"{path}: got {other!r}, needs {node!r}")
+        here, there = dict(_items(node)), dict(_items(other))
+        unlike = [key for key in {**here, **there} if (key in here) != (key in there)]
+        if unlike:
+            where = "here" if unlike[0] in here else "there"
+            raise ValueError(f"{path}/{unlike[0]}".lstrip("/") + f": is set only {where}")
+        for key, item in here.items():
+            _collect(item, there[key], f"{path}/{key}".lstrip("/"), values)
+    elif node != other:
+        raise ValueError(f"{path}: got {other!r}, needs {node!r}")
+
+
+def _is_taken_branch(tree: Any) -> bool:
+    return isinstance(tree, dict) and set(tree) == {"choice"} and isinstance(tree["choice"], dict)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.records.make_log import OBJECTIVES, make_trial
+from tunebox.pareto.constraints import Constraint, Constraints
+from tunebox.search.budget import Budget
+from tunebox.spec.search_spec import HypervolumeStalls, SearchSettings, StopWhen
+from tunebox.trials import TrialLog, TrialRecord, TrialState
+
+STALLS = StopWhen(hypervolume_stalls=HypervolumeStalls(trials=2, tolerance=0.1))
+
+
+def test_epochs_of_all_trials_are_counted() -> None:
+    budget = Budget(SearchSettings(epochs=3), TrialLog(OBJECTIVES))
+    for _ in range(2):
+        budget.reported()
+        assert budget.spent(1e9) is None
+    budget.reported()
+    assert budget.spent(0.0) == "the budget of 3 epochs is spent"
+
+
+def test_time_is_given() -> None:
+    budget = Budget(SearchSettings(time_budget=2.5), TrialLog(OBJECTIVES))
+    assert budget.spent(2.4) is None
+    assert budget.spent(2.5) == "the time budget of 2.5 s is spent"
+
+
+def ends(volumes: list[float], search: SearchSettings) -> list[bool]:
+    """Whether the search is to end after each trial; the reference point is (0, 0.1)."""
+    log = TrialLog(OBJECTIVES)
+    budget = Budget(search, log)
+    spent = []
+    for number, volume in enumerate(volumes):
+        trial = make_trial(f"{number}", volume, 1.1)
+        log.trials[trial.trial_id] = trial
+        budget.ended(trial)
+        spent.append(budget.spent(0.0) is not None)
+    return spent
+
+
+@pytest.mark.parametrize(
+    ("volumes", "expected"),
+    [
+        # two trials before the last one there was no front: anything is more
+        ([0.5, 0.5, 0.5], [False, False, True]),
+        ([0.5, 0.1, 0.56, 0.1, 0.1], [False, False, False, False, True]),
+        ([0.5, 0.52, 0.54], [False, False, True]),
+        ([0.5, 0.52, 0.56], [False, False, False]),
+        ([0.0, 0.0, 0.0, 0.0], [False] * 4),
+        ([0.1, 0.2, 0.3, 0.4, 0.45, 0.45], [False] * 6),
+    ],
+)
+def test_stalls_when_the_last_trials_raised_the_hypervolume_too_little(
+    volumes: list[float], expected: list[bool]
+) -> None:
+    assert ends(volumes, SearchSettings(stop_when=STALLS)) == expected
+
+
+def test_the_reason_says_what_stalled() -> None:
+    log = TrialLog(OBJECTIVES)
+    budget = Budget(SearchSettings(stop_when=STALLS), log)
+    for number in range(3):
+        budget.ended(make_trial(f"{number}", 0.5, 0.6))
+    assert budget.spent(0.0) == (
+        "the hypervolume stalls: the last 2 trials raised it by less than 0.1 of 0.25"
+    )
+
+
+def test_only_what_can_be_on_the_front_counts() -> None:
+    log = TrialLog(OBJECTIVES, Constraints([Constraint("clean_accuracy", 0.5, None)]))
+    budget = Budget(SearchSettings(stop_when=STALLS), log)
+    budget.ended(make_trial("0", 0.5, 0.2))
+    budget.ended(make_trial("1", 0.49, 0.9))  # breaks the constraint
+    budget.ended(TrialRecord("2", {}, 0.0, TrialState.FAILED))
+    assert budget.spent(0.0) is not None
+
+
+def test_an_earlier_run_counts_but_for_its_time() -> None:
+    log = TrialLog(OBJECTIVES)
+    for number, volume in enumerate((0.5, 0.5, 0.5)):
+        log.trials[f"{number}"] = make_trial(f"{number}", volume, 1.1, epochs=4)
+    assert Budget(SearchSettings(epochs=12), log).spent(0.0) is not None
+    assert Budget(SearchSettings(epochs=13), log).spent(0.0) is None
+    assert Budget(SearchSettings(stop_when=STALLS), log).spent(0.0) is not None

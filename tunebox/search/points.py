@@ -1,0 +1,66 @@
+"""Settings that do not depend on what was reported: at random, or spread evenly."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tunebox.pareto.objectives import FloatArray
+from tunebox.search.samplers import Reports, seed_of
+from tunebox.spec.sample import value_at
+from tunebox.spec.space import Scalar, Space, Values
+from tunebox.trials import TrialState
+
+
+class PointSampler:
+    """Points of the unit cube as settings: one coordinate for each leaf, active or not."""
+
+    def __init__(self, name: str, space: Space, seed: int) -> None:
+        """Start at the first point.
+
+        Args:
+            name: ``random``, or ``qmc``: Sobol's sequence, scrambled by Owen's method.
+            space: What is searched.
+            seed: Of the points.
+        """
+        assert name in ("random", "qmc")
+        self._name = name
+        self._space = space
+        self._seed = seed
+        self._num_trials = 0
+
+    def ask(self, trial_id: str, given: Mapping[str, Scalar]) -> Values:
+        """Return the next point as settings, with those ``given`` in their place."""
+        point = dict(zip((leaf.path for leaf in self._space.leaves), self._point(), strict=True))
+        self._num_trials += 1
+        return self._space.draw(
+            lambda leaf: (
+                given[leaf.path]
+                if leaf.path in given
+                else value_at(leaf.distribution, point[leaf.path])
+            )
+        )
+
+    def adopt(self, trial_id: str, values: Values) -> None:
+        """Leave out a point: the next trial has settings already."""
+        self._num_trials += 1
+
+    def tell(self, trial_id: str, epoch: int, costs: FloatArray, excesses: FloatArray) -> None:
+        """Do nothing with a report."""
+
+    def end(self, trial_id: str, failed: bool) -> None:
+        """Do nothing with the end of a trial."""
+
+    def learn(self, values: Values, reports: Reports, state: TrialState) -> None:
+        """Do nothing with a trial of an earlier search."""
+
+    def _point(self) -> list[float]:
+        dimensions = len(self._space.leaves)
+        if self._name == "random":
+            generator = np.random.default_rng(seed_of(self._seed, self._num_trials))
+            return [float(x) for x in generator.random(dimensions)]
+        from scipy.stats import qmc  # slow to import
+
+        sequence = qmc.Sobol(dimensions, seed=np.random.default_rng(self._seed))
+        if self._num_trials:
+            sequence.fast_forward(self._num_trials)
+        return [float(x) for x in sequence.random(1)[0]]
