@@ -25,7 +25,7 @@ def run(name: str, seed: int, num_workers: int = 3) -> Replay:
 
 
 def test_every_search_runs_and_ends_trials_where_it_should(name: str) -> None:
-    result, spec = run(name, seed=0), make_spec()
+    result, spec = run(name, seed=5), make_spec()
     trials = list(result.log.trials.values())
     states = [trial.state for trial in trials]
     assert result.log.epochs_spent == 120

@@ -61,15 +61,7 @@ class RungSampler:
         self._num_trials = 0
         self._worst = [float(cost) for cost in reference_costs]
         self._storage = optuna.storages.InMemoryStorage()
-        self._studies = {
-            epoch: optuna.create_study(
-                storage=self._storage,
-                study_name=f"epoch {epoch}",
-                directions=["minimize"] * len(self._worst),
-                sampler=optuna.samplers.RandomSampler(seed=seed),  # never asked: see ask
-            )
-            for epoch in epochs
-        }
+        self._studies = {epoch: self._create_study(epoch) for epoch in epochs}
         self._study_ids = {
             epoch: self._storage.get_study_id_from_name(study.study_name)
             for epoch, study in self._studies.items()
@@ -81,6 +73,14 @@ class RungSampler:
         # for each running trial, its number in the storage, in every study not reported to yet
         self._running: dict[str, dict[int, int]] = {}
         self._distributions = {leaf.path: _distribution(leaf) for leaf in space.leaves}
+
+    def _create_study(self, epoch: int) -> optuna.Study:
+        return optuna.create_study(
+            storage=self._storage,
+            study_name=f"epoch {epoch}",
+            directions=["minimize"] * len(self._worst),
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never draws: see _draw
+        )
 
     @property
     def num_completed(self) -> dict[int, int]:
