@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import math
 import random
 from collections.abc import Mapping
@@ -312,7 +311,7 @@ def test_more_workers_take_less_time_for_the_same_epochs() -> None:
 def test_a_replay_under_constraints_counts_what_keeps_them() -> None:
     bound = Constraints([Constraint("clean_accuracy", 0.5, None)])
     free = made_recording()
-    recording = copy.copy(free)
+    recording = made_recording.__wrapped__()
     recording.constraints = bound
     spec = make_spec(2)
     method = Decisions(spec.space, spec.objective_set, spec.search, bound)
