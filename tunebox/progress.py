@@ -33,6 +33,9 @@ class SearchProgress(SearchObserver):
         """Start the clock."""
         self._log = log
         self._start = self._drawn = time.monotonic()
+        self._epochs = log.epochs_spent  # of a search that is resumed
+        self._num_ended_before = log.num_ended
+        self._measure_front()
         if self._live is not None:
             self._live.start()
 
@@ -42,6 +45,9 @@ class SearchProgress(SearchObserver):
 
     def trial_ended(self, trial: TrialRecord) -> None:
         """Measure the front, which only ended trials change."""
+        self._measure_front()
+
+    def _measure_front(self) -> None:
         self._front_size = len(self._log.front())
         self._hypervolume = self._log.hypervolume()
 
@@ -89,9 +95,10 @@ class SearchProgress(SearchObserver):
     def _time_left(self) -> str:
         elapsed = time.monotonic() - self._start
         ended = self._log.num_ended
+        ended_now = ended - self._num_ended_before
         estimates = []
-        if ended:
-            estimates.append(elapsed / ended * (self._search.trials - ended))
+        if ended_now > 0:
+            estimates.append(elapsed / ended_now * (self._search.trials - ended))
         if self._search.time_budget is not None:
             estimates.append(max(0.0, self._search.time_budget - elapsed))
         return str(timedelta(seconds=round(min(estimates)))) if estimates else "unknown"

@@ -24,6 +24,15 @@ class Decisions:
             search.seed,
         )
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which a trial may end unless it fails, the last one included; ascending."""
+        return tuple(sorted({*self._ladder.epochs, self._max_epochs}))
+
+    def adopt(self, trial_id: str, values: Values) -> None:
+        """Take in a trial of an earlier run of the search, as if it had been suggested now."""
+        self._sampler.adopt(trial_id, values)
+
     def suggest(self, trial_id: str) -> Values:
         """Return the settings of the next trial."""
         return self._sampler.ask(trial_id)

@@ -64,6 +64,14 @@ class RungSampler:
         self._running[trial_id] = numbers
         return values
 
+    def adopt(self, trial_id: str, values: Values) -> None:
+        """Count a trial with these settings as running in every study."""
+        numbers = {}
+        for epoch, study in self._studies.items():
+            numbers[epoch] = len(study.get_trials(deepcopy=False))
+            study.add_trial(self._running_trial(values))
+        self._running[trial_id] = numbers
+
     def tell(self, trial_id: str, epoch: int, costs: FloatArray) -> None:
         """Take in the costs ``(D,)`` of a trial at ``epoch``; only the studies' epochs count."""
         number = self._running[trial_id].pop(epoch, None)
