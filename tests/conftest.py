@@ -1,19 +1,14 @@
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.command_line import SEARCH_FILE, free_port, succeed
+from tests.command_line import SEARCH_FILE, succeed
+from tests.ray_cluster import ray_address, ray_cluster
 from tunebox.records.search_folder import SearchFolder
+
+__all__ = ["ray_address", "ray_cluster"]
 
 # On a busy machine a slow example is no fault; the same examples each time make failures repeat.
 settings.register_profile("tunebox", deadline=None, derandomize=True, database=None)
@@ -45,61 +40,3 @@ def real_search(tmp_path_factory: pytest.TempPathFactory) -> RealSearch:
     (home / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     printed = succeed("search", "methods.yaml", "--out", "out", "--address", "local", cwd=home)
     return RealSearch(home, home / "out", SearchFolder(home / "out" / "methods-1"), printed)
-
-
-@dataclass(frozen=True)
-class RayCluster:
-    """A cluster that ``ray start`` made; ``folder`` is its ``RAY_TMPDIR``."""
-
-    address: str
-    folder: str
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[RayCluster]:
-    """A Ray cluster of two CPUs that a person started, in a folder of its own."""
-    port = free_port()
-    folder = tempfile.mkdtemp(prefix="ray")  # the names of sockets have room for little more
-    command = [
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *("--port", str(port), "--node-ip-address", "127.0.0.1", "--num-cpus", "2"),
-        *("--include-dashboard", "false", "--object-store-memory", "100000000"),
-        "--disable-usage-stats",
-    ]
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    # with a token of other searches in the home folder, Ray would ask for it
-    environment |= {"RAY_TMPDIR": folder, "RAY_AUTH_MODE": "disabled"}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if "Ray runtime started" in line:
-                break
-        yield RayCluster(f"127.0.0.1:{port}", folder)
-    finally:
-        process.send_signal(signal.SIGTERM)  # ray ends what it started
-        process.communicate(timeout=60)
-        _kill_session(process.pid)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def ray_address(ray_cluster: RayCluster) -> str:
-    return ray_cluster.address
-
-
-def _kill_session(leader: int) -> None:
-    """Kill what is left of the processes that ``ray start`` made."""
-    time.sleep(0.5)
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "-s", str(leader)], capture_output=True, text=True, check=False
-    )
-    for pid in listed.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
