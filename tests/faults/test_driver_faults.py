@@ -62,6 +62,7 @@ def test_two_drivers_then_ctrl_c_then_more_trials(
     search = SearchProcess(tmp_path, "--address", ray_address)
     first = search.start("--trials", "8")
     search.wait_for("reported", 9)
+    first.send_signal(signal.SIGSTOP)  # or it may be over before the second has started
     second = SearchProcess(tmp_path, "--address", ray_address)
     second.start()
     code, _, stderr = second.finish()
@@ -69,6 +70,7 @@ def test_two_drivers_then_ctrl_c_then_more_trials(
     who = rf"process {first.pid} on host {re.escape(socket.gethostname())} since 20\S+"
     assert re.fullmatch(rf"error: .*/s is in use by {who}; wait for its end, or end it\n", stderr)
     first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
     code, stdout, stderr = search.finish()
     assert (code, stderr) == (130, "")
     assert "tunebox search --resume s --out" in stdout
