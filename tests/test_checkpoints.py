@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 from pathlib import Path
 
 import pytest
 import torch
 
-from tunebox import checkpoints
 from tunebox.checkpoints import (
     checkpoint_files,
     keep_newest,
@@ -72,7 +72,7 @@ def test_an_error_leaves_the_checkpoint_before_as_it_was(
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_checkpoint(tmp_path / "t", 2, {"epoch": 2})
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["000001.pt"]

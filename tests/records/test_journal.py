@@ -5,6 +5,7 @@ import json
 import math
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ import pytest
 from tests.records.make_log import make_log
 from tunebox.errors import RecordsError
 from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
-from tunebox.records import journal as journal_module
 from tunebox.records.journal import JournalWriter, cut_journal, read_journal
 from tunebox.trials import Report, TrialLog, TrialRecord, TrialState
 
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_whole_lines_and_is_told_once(
     def short(file: int, line: bytes) -> int:
         return original(file, line[: len(line) // 2])
 
-    monkeypatch.setattr(journal_module.os, "write", short)
+    monkeypatch.setattr(os, "write", short)
     with pytest.raises(OSError, match="No space left") as caught:
         writer.trial_planned("0001", {})
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
@@ -219,8 +219,8 @@ def test_the_disk_is_waited_for_at_the_end_of_a_trial_and_once_a_second(
 ) -> None:
     synced: list[int] = []
     now = 100.0
-    monkeypatch.setattr(journal_module.os, "fsync", synced.append)
-    monkeypatch.setattr(journal_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(os, "fsync", synced.append)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     writer = JournalWriter(path, "made")
     writer.search_started(make_log(0))
     at_start = len(synced)

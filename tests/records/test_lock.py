@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tunebox.errors import RecordsError
-from tunebox.records import lock as lock_module
 from tunebox.records.lock import holder, locked
 
 HOLD = """
@@ -92,7 +92,7 @@ def test_where_the_file_system_has_no_locks_the_process_is_looked_for(
     def unsupported(file: int, operation: int) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(lock_module.fcntl, "flock", unsupported)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     here = {"host": socket.gethostname(), "since": "today"}
