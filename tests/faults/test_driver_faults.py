@@ -77,10 +77,10 @@ def test_two_drivers_then_ctrl_c_then_more_trials(
     check_records(search.folder, search.tracking_uri, "KILLED")
     parent = parent_run(search.folder, search.tracking_uri).info.run_id
 
-    search.start("--trials", "3")
+    search.start("--trials", "1")
     code, _, stderr = search.finish()
     assert code == 2
-    assert stderr.startswith("error: --trials 3: the search has ")
+    assert stderr.startswith("error: --trials 1: the search has ")
     search.start("--trials", "10")
     code, stdout, stderr = search.finish()
     assert (code, stderr) == (0, ""), stdout
