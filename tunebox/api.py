@@ -1,16 +1,21 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tunebox.errors import RecordsError, SearchFileError
+from tunebox.errors import SearchFileError
 from tunebox.evaluate import evaluate
+from tunebox.records.files import write_text
+from tunebox.records.journal import JournalWriter, cut_journal, read_journal
+from tunebox.records.lock import locked
 from tunebox.records.search_folder import (
     SearchFolder,
+    check_free,
     create_folder,
     next_free_name,
     open_folder,
@@ -24,15 +29,18 @@ from tunebox.records.trial_tables import read_front as _read_front
 from tunebox.records.trial_tables import read_log
 from tunebox.records.warm_start import warm_start
 from tunebox.replay import parse_settings, replay
+from tunebox.resume import check_num_trials, resumed_spec
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.spec.write import search_yaml
 from tunebox.train import train
-from tunebox.trials import TrialLog, TrialRecord
+from tunebox.trials import SearchObserver, TrialLog, TrialRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.search.past import Past
 
 __all__ = [
     "evaluate",
@@ -57,13 +65,17 @@ class SearchResult:
     tracking_uri: str  # without credentials
     interrupted: bool
     ended: str  # why the search ended
+    is_complete: bool  # every trial has ended
     warnings: list[str]
+    trouble: str | None = None  # why it was stopped before its last trial
+    traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
 
 
 def search(
-    file: str = "digits",
+    file: str | None = None,
     *,
+    resume: bool = False,
     tracking_uri: str | None = None,
     console: Console | None = None,
     **options: Any,
@@ -71,18 +83,23 @@ def search(
     """Search ``file`` on the Ray cluster at hand and return what was found.
 
     Args:
-        file: A search file, the name of a shipped one, or ``-`` for standard input.
+        file: A search file, the name of a shipped one, or ``-`` for standard input; None for
+            ``digits``.
+        resume: Go on with the search ``name``, whose process is gone, instead: finished trials
+            are not run again, others go on from their last checkpoint. More ``trials`` extend a
+            search that has ended. ``file`` stays None.
         tracking_uri: Of MLflow; None for ``MLFLOW_TRACKING_URI``, else a database in ``out``.
         console: Where to show progress; None shows nothing.
         options: Any setting of ``search`` in a search file (``trials``, ``max_epochs``,
-            ``time_budget``, ``seed``, ``name``, ``out``, ..); they win over the file's.
+            ``time_budget``, ``seed``, ``name``, ``out``, ..); they win over the file's. With
+            ``resume`` those in `tunebox.resume.RESUMABLE`; a time budget counts from the resume.
 
     Raises:
-        TuneboxError: Something that a person can put right; nothing has been written.
+        TuneboxError: Something that a person can put right; no trial has been started.
     """
-    from tunebox.data.check import check_data, prepare_data
-
-    spec = load_spec(file, options)
+    if resume:
+        return _resume(file, tracking_uri, console, options)
+    spec = load_spec(file or "digits", options)
     if not spec.space.leaves:
         raise SearchFileError(
             f"{spec.source.name}: nothing to search, no setting is a distribution; "
@@ -90,57 +107,105 @@ def search(
         )
     out = Path(spec.search.out)
     name = spec.search.name or next_free_name(out, spec.stem)
-    if (out / name).exists():
-        raise RecordsError(f"{out / name} exists already; choose another name with --name")
+    check_free(out, name)
     named = spec.search.model_copy(update={"name": name})
     spec = replace(spec, search=named)  # so that the records have the name
     uri = resolve_tracking_uri(tracking_uri, out)
+    known = _known(spec, console)
+    from tunebox.search.past import take_up
+
+    with _cluster(spec, console, num_trials=spec.search.trials):
+        folder = create_folder(out, name)
+        with locked(folder.lock):
+            write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
+            return _search(spec, take_up(spec, known=known), folder, uri, console)
+
+
+def _resume(
+    file: str | None, tracking_uri: str | None, console: Console | None, options: dict[str, Any]
+) -> SearchResult:
+    given = {key: value for key, value in options.items() if value is not None}
+    name, out = given.pop("name", None), Path(given.pop("out", DEFAULT_OUT))
+    if file is not None or name is None:
+        raise SearchFileError(
+            "a resume needs the name of a search and no file, its settings are in its folder; "
+            f"got the name {name!r} and the file {file!r}"
+        )
+    folder = open_folder(out, name)
+    with locked(folder.lock):
+        spec = resumed_spec(folder, given)
+        journal = read_journal(folder.journal)
+        from tunebox.search.past import take_up
+        from tunebox.search.run import num_left
+
+        past = take_up(spec, journal.events, _known(spec, console))
+        check_num_trials(spec, past.num_planned)
+        with _cluster(spec, console, num_trials=num_left(spec, past)):
+            cut_journal(folder.journal, journal)
+            uri = resolve_tracking_uri(tracking_uri, out)
+            result = _search(spec, past, folder, uri, console)
+    if journal.warning is not None:
+        result.warnings.append(journal.warning)
+    return result
+
+
+@contextmanager
+def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator[None]:
+    """Join or start Ray when there are trials to run, and have the data at hand."""
+    from tunebox.data.check import check_data, prepare_data
+
+    if not num_trials:
+        yield
+        return
     data = _fixed_config(spec).data
     check_data(data)
-    earlier = [warm_start(spec, open_folder(out, other)) for other in spec.search.warm_start]
-
     from tunebox.search.cluster import check_resources, connect
 
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         prepare_data(data)
         if console is not None:
-            console.print(f"{name}: {cluster}", soft_wrap=True, highlight=False)
-            for line in (line for one in earlier for line in one.lines):
-                console.print(line, soft_wrap=True, highlight=False)
-        known = [trial for one in earlier for trial in one.trials]
-        return _search(spec, name, uri, console, known)
+            console.print(f"{spec.search.name}: {cluster}", soft_wrap=True, highlight=False)
+        yield
+
+
+def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
+    """Return the trials of earlier searches that this one learns from, and say which."""
+    out = Path(spec.search.out)
+    earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
+    if console is not None:
+        for line in (line for one in earlier for line in one.lines):
+            console.print(line, soft_wrap=True, highlight=False)
+    return [trial for one in earlier for trial in one.trials]
 
 
 def _search(
-    spec: SearchSpec,
-    name: str,
-    uri: str,
-    console: Console | None,
-    known: Sequence[TrialRecord],
+    spec: SearchSpec, past: "Past", folder: SearchFolder, uri: str, console: Console | None
 ) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
-    from tunebox.search.run import run_search
-    from tunebox.trials import SearchObserver
+    from tunebox.search.run import is_complete, run_search
 
-    out = Path(spec.search.out)
-    folder = create_folder(out, name)
-    recorder = SearchRecorder(folder, spec, MlflowRuns(uri, out, folder.mlflow_ids))
-    observers: list[SearchObserver] = [recorder]
+    recorder = SearchRecorder(folder, spec, MlflowRuns(uri, folder.root.parent, folder.mlflow_ids))
+    # the journal first: nothing is recorded that a resume would not know of
+    observers: list[SearchObserver] = [JournalWriter(folder.journal, folder.name)]
     if console is not None:
-        observers.insert(0, SearchProgress(console, name, spec.search))
-    end = run_search(spec, spec.objective_set, folder.root.absolute(), observers, known)
+        observers.append(SearchProgress(console, folder.name, spec.search))
+    observers.append(recorder)
+    outcome = run_search(spec, past, folder.root.absolute(), observers)
     return SearchResult(
-        name=name,
+        name=folder.name,
         out=spec.search.out,
         folder=folder,
-        log=end.log,
+        log=outcome.log,
         tracking_uri=public_uri(uri),
-        interrupted=end.interrupted,
-        ended=end.reason,
-        warnings=recorder.warnings,
+        interrupted=outcome.interrupted,
+        ended=outcome.reason,
+        is_complete=is_complete(spec, outcome.log),
+        warnings=[*outcome.notes, *recorder.warnings],
+        trouble=outcome.trouble,
+        traceback=outcome.traceback,
     )
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 import tunebox
 from tunebox.errors import TuneboxError
 
+EXIT_TROUBLE = 1  # the search could not go on, or found nothing
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -70,8 +71,16 @@ def _top(
 @app.command()
 def search(
     file: Annotated[
-        str, typer.Argument(help="A search file, the name of a shipped one, or - for stdin.")
-    ] = "digits",
+        str | None,
+        typer.Argument(
+            help="A search file, the name of a shipped one, or - for stdin. [default: digits]",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Go on with this search instead; --trials extends it."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="How many settings to try.")] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Budget of epochs, of all trials together.")
@@ -94,6 +103,12 @@ def search(
         float | None, typer.Option(help="GPUs that a trial takes; 0.25 packs four on one.")
     ] = None,
     max_concurrent: Annotated[int | None, typer.Option(help="Trials at once, at most.")] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(help="Restarts of a trial that lost its worker or its memory.")
+    ] = None,
+    max_failed_fraction: Annotated[
+        float | None, typer.Option(help="Stop the search when more of its trials failed.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of this search. [default: FILE-1, ..]")] = None,
     out: Out = None,
     address: Annotated[
@@ -107,15 +122,19 @@ def search(
 ) -> None:
     """Search FILE and keep the front in MLflow and in <out>/<name>.
 
-    Options win over the search file's own settings.
+    Options win over the search file's own settings. A search whose process is gone, for whatever
+    reason, is finished with --resume NAME.
 
     Example: tunebox search fashion_mnist --trials 100 --time-budget 3600
     """
     from tunebox import api
 
+    if resume is not None and name is not None:
+        raise TuneboxError("--resume has the name of the search already; leave out --name")
     console = _console()
     result = api.search(
         file,
+        resume=resume is not None,
         trials=trials,
         epochs=epochs,
         max_epochs=max_epochs,
@@ -127,18 +146,25 @@ def search(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
-        name=name,
+        max_failures=max_failures,
+        max_failed_fraction=max_failed_fraction,
+        name=resume or name,
         out=out,
         address=address,
         tracking_uri=tracking_uri,
         console=console,
     )
     _print_search(console, result, tracking_uri)
+    if result.trouble is not None:
+        if result.traceback is not None:
+            typer.echo(result.traceback, err=True)
+        typer.echo(f"error: {result.trouble}", err=True)
+        raise typer.Exit(EXIT_TROUBLE)
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.log.front():
         typer.echo("error: no trial ended as it should, so there is no front", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 @app.command()
@@ -378,6 +404,8 @@ def _print_search(console: Console, result: Any, tracking_uri: str | None) -> No
         f"        tunebox front {name}{out}",
         f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
     ]
+    if not result.is_complete:
+        lines.append(f"        tunebox search --resume {name}{out}{store}    (goes on with it)")
     for line in (*lines, *result.warnings):
         console.print(line, soft_wrap=True)
 

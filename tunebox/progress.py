@@ -26,6 +26,7 @@ class SearchProgress(SearchObserver):
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._start = self._drawn = time.monotonic()
         self._epochs = 0
+        self._epochs_before = 0
         self._front_size = 0
         self._hypervolume = 0.0
 
@@ -33,6 +34,10 @@ class SearchProgress(SearchObserver):
         """Start the clock."""
         self._log = log
         self._start = self._drawn = time.monotonic()
+        self._epochs = log.epochs_spent  # of a search that is resumed
+        self._epochs_before = log.epochs_spent
+        self._num_ended_before = log.num_ended
+        self._measure_front()
         if self._live is not None:
             self._live.start()
 
@@ -42,6 +47,9 @@ class SearchProgress(SearchObserver):
 
     def trial_ended(self, trial: TrialRecord) -> None:
         """Measure the front, which only ended trials change."""
+        self._measure_front()
+
+    def _measure_front(self) -> None:
         self._front_size = len(self._log.front())
         self._hypervolume = self._log.hypervolume()
 
@@ -89,12 +97,14 @@ class SearchProgress(SearchObserver):
     def _time_left(self) -> str:
         elapsed = time.monotonic() - self._start
         ended = self._log.num_ended
+        ended_now = ended - self._num_ended_before
         estimates = []
-        if ended:
-            estimates.append(elapsed / ended * (self._search.trials - ended))
-        if self._search.epochs is not None and self._epochs:
+        if ended_now > 0:
+            estimates.append(elapsed / ended_now * (self._search.trials - ended))
+        epochs_now = self._epochs - self._epochs_before
+        if self._search.epochs is not None and epochs_now > 0:
             left = max(0, self._search.epochs - self._epochs)
-            estimates.append(elapsed / self._epochs * left)
+            estimates.append(elapsed / epochs_now * left)
         if self._search.time_budget is not None:
             estimates.append(max(0.0, self._search.time_budget - elapsed))
         return str(timedelta(seconds=round(min(estimates)))) if estimates else "unknown"

@@ -46,7 +46,7 @@ class TrialRecord:
     history: list[Report] = field(default_factory=list)
     reason: str | None = None  # why it failed or diverged
     node: str | None = None  # host that trained it
-    checkpoint: str | None = None  # folder, relative to the folder of the search
+    checkpoint: str | None = None  # file, relative to the folder of the search
     end_time: float | None = None
 
     @property
@@ -167,6 +167,17 @@ class _Results:
         self.hypervolume = hypervolume(costs, self._objectives.reference_costs)
 
 
+def ended_state(trial: TrialRecord, max_epochs: int) -> tuple[TrialState, str | None]:
+    """Return how a trial ended that reports no more and did not fail, and why if it diverged."""
+    culprit = non_finite_metric(trial.last_metrics)
+    if culprit is not None:
+        value = trial.last_metrics[culprit]
+        return TrialState.DIVERGED, f"{culprit} was {value} at epoch {trial.epochs}"
+    if trial.epochs >= max_epochs:
+        return TrialState.FINISHED, None
+    return TrialState.STOPPED, None
+
+
 def non_finite_metric(metrics: Mapping[str, float]) -> str | None:
     """Return the name of the first metric that is NaN or infinite, or None."""
     return next((name for name, value in metrics.items() if not math.isfinite(value)), None)
@@ -179,16 +190,19 @@ class SearchObserver:
     """
 
     def search_started(self, log: TrialLog) -> None:
-        """Before the first trial."""
+        """Before the first trial; the log of a search that is resumed holds those before."""
+
+    def trial_planned(self, trial_id: str, settings: Values) -> None:
+        """A new trial has its settings; it will run when there is room."""
 
     def trial_started(self, trial: TrialRecord) -> None:
-        """A trial has its settings and will run."""
+        """A trial runs; told again when a trial of before a resume goes on."""
 
     def trial_reported(self, trial: TrialRecord, report: Report) -> None:
         """A trial has trained one more epoch."""
 
     def trial_ended(self, trial: TrialRecord) -> None:
-        """A trial is in its last state; its checkpoint, if it has one, is on disk."""
+        """A trial is in its last state; its checkpoint, if it keeps one, is on disk."""
 
     def tick(self) -> None:
         """Called several times a second while the search runs."""

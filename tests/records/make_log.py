@@ -67,7 +67,7 @@ def make_log(num_trials: int = 20, seed: int = 0, objectives: Objectives = OBJEC
         if trial.state is not TrialState.RUNNING:
             trial.end_time = trial.start_time + 50.5
             trial.node = generator.choice(["node-a", "node-b"])
-            trial.checkpoint = f"ray/{trial.trial_id}/checkpoint"
+            trial.checkpoint = f"checkpoints/{trial.trial_id}/000009.pt"
         log.trials[trial.trial_id] = trial
     return log
 

@@ -30,7 +30,7 @@ def write_checkpoint(folder: SearchFolder, trial: TrialRecord, seed: int = 0) ->
     """Write what a trial leaves behind, and return the classifier that is in it."""
     assert trial.checkpoint is not None
     model = make_classifier(make_spec(), trial.settings, seed)
-    path = Path(folder.root / trial.checkpoint / "state.pt")
+    path = Path(folder.root / trial.checkpoint)
     path.parent.mkdir(parents=True)
     torch.save({"format": 1, **SHAPE, "state": {"model": model.state_dict(), "epoch": 3}}, path)
     return model

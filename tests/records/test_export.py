@@ -139,7 +139,7 @@ def test_a_file_that_is_no_checkpoint_is_told(folder: SearchFolder, tmp_path: Pa
     trial = make_log(30).front()[0]
     write_checkpoint(folder, trial)
     assert trial.checkpoint is not None
-    torch.save({"format": 1}, folder.root / trial.checkpoint / "state.pt")
+    torch.save({"format": 1}, folder.root / trial.checkpoint)
     with pytest.raises(RecordsError, match="not a checkpoint of tunebox"):
         export_trials(folder, [trial], tmp_path / "exported")
     assert not (tmp_path / "exported").exists()

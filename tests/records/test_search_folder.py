@@ -19,6 +19,7 @@ def test_a_name_is_taken_once(tmp_path: Path) -> None:
     folder = create_folder(tmp_path / "out", "first")
     assert folder.root.is_dir()
     assert folder.name == "first"
+    (folder.root / "kept.txt").write_text("", encoding="utf-8")
     with pytest.raises(RecordsError, match=r"first exists already; choose .* --name"):
         create_folder(tmp_path / "out", "first")
 
@@ -33,7 +34,8 @@ def test_every_file_is_inside_the_folder(tmp_path: Path) -> None:
     folder = create_folder(tmp_path, "first")
     paths = [
         *(folder.search_file, folder.trials, folder.history, folder.front),
-        *(folder.front_html, folder.front_png, folder.ray, folder.mlflow_ids),
+        *(folder.front_html, folder.front_png, folder.checkpoints, folder.mlflow_ids),
+        *(folder.journal, folder.lock, folder.errors),
     ]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {folder.root}

@@ -11,7 +11,7 @@ import ray
 
 import tunebox
 from tests.command_line import SEARCH_FILE, run_tunebox, succeed
-from tests.search.conftest import RayCluster
+from tests.ray_cluster import RayCluster
 from tunebox.api import SearchResult
 from tunebox.search.decisions import Decisions
 from tunebox.spec.space import Values

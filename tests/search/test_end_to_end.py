@@ -165,7 +165,7 @@ def test_weights_are_kept_for_the_front_alone(
 ) -> None:
     kept = {trial_id for trial_id, row in trials.items() if row["checkpoint"] is not None}
     assert kept == set(front)
-    expected = {real_search.folder.root / trials[i]["checkpoint"] / "state.pt" for i in front}
+    expected = {real_search.folder.root / trials[i]["checkpoint"] for i in front}
     assert set(real_search.folder.root.rglob("*.pt")) == expected
 
 

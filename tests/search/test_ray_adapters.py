@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import pytest
 from tests.search.make_search import make_decisions, make_spec, metrics_at
 from tunebox.pareto.objectives import MissingObjectiveError
 from tunebox.search.decisions import Decisions
+from tunebox.search.past import Past
 from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, trial_metrics
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.space import Values
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.write import trial_yaml
 from tunebox.spec.yaml_source import parse_yaml
+from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord
 
 FINITE = {"clean_accuracy": 0.5, "noisy_accuracy": 0.25}
 
@@ -51,9 +55,27 @@ def decisions(spec: SearchSpec) -> Recorded:
     return Recorded(spec)
 
 
+class Heard(SearchObserver):
+    """Keeps what it is told of planned trials."""
+
+    def __init__(self) -> None:
+        self.planned: list[tuple[str, Values]] = []
+
+    def trial_planned(self, trial_id: str, settings: Values) -> None:
+        self.planned.append((trial_id, settings))
+
+
+def new_search(spec: SearchSpec, decisions: Decisions | None = None) -> Past:
+    return Past(TrialLog(spec.objective_set), decisions or make_decisions(spec))
+
+
+def make_searcher(past: Past, spec: SearchSpec, heard: Heard | None = None) -> DecisionSearcher:
+    return DecisionSearcher(past, spec, Path("/out/checkpoints"), heard or Heard())
+
+
 @pytest.fixture
 def searcher(decisions: Recorded, spec: SearchSpec) -> DecisionSearcher:
-    return DecisionSearcher(decisions, spec)
+    return make_searcher(new_search(spec, decisions), spec)
 
 
 def suggested(searcher: DecisionSearcher, ray_id: str) -> dict[str, Any]:
@@ -75,14 +97,64 @@ def test_config_holds_the_settings_of_the_trial(
         trial = TrialConfig.model_validate(config["trial"])
         assert trial == spec.trial_config(config["values"])
         assert (config["seed"], config["max_epochs"]) == (spec.search.seed, spec.search.max_epochs)
+        assert config["rungs"] == (1, 3, 9)
+        assert config["checkpoints"] == f"/out/checkpoints/{config['trial_id']}"
+        assert config["reported"] == 0
         fixed = trial_yaml(spec, config["values"], "")
         assert spec_from_source(parse_yaml(fixed, "f.yaml")).trial_config({}).model == trial.model
+
+
+def test_a_new_trial_is_told_of_at_once(spec: SearchSpec) -> None:
+    heard = Heard()
+    searcher = make_searcher(new_search(spec), spec, heard)
+    configs = [suggested(searcher, f"ray{number}") for number in range(3)]
+    assert heard.planned == [(config["trial_id"], config["values"]) for config in configs]
+
+
+def test_trials_of_before_go_first_with_what_they_reported(spec: SearchSpec) -> None:
+    heard, past = Heard(), new_search(spec)
+    for trial_id in ("0000", "0001", "0002"):
+        past.waiting[trial_id] = past.decisions.suggest(trial_id)
+    before = dict(past.waiting)
+    del past.waiting["0001"]
+    past.num_planned = 3
+    record = TrialRecord("0002", before["0002"], 0.0)
+    record.history = [Report(epoch, FINITE, 0.0) for epoch in (1, 2)]
+    past.log.trials["0002"] = record
+    searcher = make_searcher(past, spec, heard)
+    configs = [suggested(searcher, f"ray{number}") for number in range(3)]
+    assert [config["trial_id"] for config in configs] == ["0000", "0002", "0003"]
+    assert [config["reported"] for config in configs] == [0, 2, 0]
+    assert [config["values"] for config in configs[:2]] == [before["0000"], before["0002"]]
+    assert [trial_id for trial_id, _ in heard.planned] == ["0003"]
+
+
+def test_an_epoch_that_was_reported_is_not_judged_again(spec: SearchSpec) -> None:
+    past = new_search(spec)
+    values = past.decisions.suggest("a")
+    record = TrialRecord("a", values, 0.0)
+    record.history = [Report(epoch, metrics_at(values, epoch), 0.0) for epoch in (1, 2)]
+    past.log.trials["a"] = record
+    judged: list[int] = []
+    report = past.decisions.report
+
+    def note(trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+        judged.append(epoch)
+        return report(trial_id, epoch, metrics)
+
+    past.decisions.report = note  # type: ignore[method-assign]
+    scheduler = DecisionScheduler(past.decisions, past.log)
+    for epoch in (1, 2, 3):
+        result = {"epoch": epoch, "metrics": metrics_at(values, epoch)}
+        said = scheduler.on_trial_result(None, RayTrial({"trial_id": "a"}), result)
+        assert said == "CONTINUE"
+    assert judged == [3]
 
 
 def test_no_more_than_max_concurrent_trials_are_active() -> None:
     source = make_spec().source
     spec = spec_from_source(source, {"max_concurrent": 2})
-    searcher = DecisionSearcher(make_decisions(spec), spec)
+    searcher = make_searcher(new_search(spec), spec)
     assert suggested(searcher, "a")["trial_id"] == "0000"
     assert suggested(searcher, "b")["trial_id"] == "0001"
     assert searcher.suggest("c") is None
@@ -119,7 +191,7 @@ def test_end_of_a_trial(
 
 def test_scheduler_says_what_the_decisions_say(spec: SearchSpec) -> None:
     decisions, reference = make_decisions(spec), make_decisions(spec)
-    scheduler = DecisionScheduler(decisions)
+    scheduler = DecisionScheduler(decisions, TrialLog(spec.objective_set))
     for number in range(15):
         trial_id = f"t{number}"
         values = decisions.suggest(trial_id)
@@ -138,7 +210,7 @@ def test_report_without_an_objective_is_an_error(spec: SearchSpec) -> None:
     decisions = make_decisions(spec)
     decisions.suggest("a")
     with pytest.raises(MissingObjectiveError):
-        DecisionScheduler(decisions).on_trial_result(
+        DecisionScheduler(decisions, TrialLog(spec.objective_set)).on_trial_result(
             None, RayTrial({"trial_id": "a"}), {"epoch": 1, "metrics/clean_accuracy": 0.5}
         )
 
@@ -168,7 +240,9 @@ def test_nothing_is_pickled_or_saved(
     searcher: DecisionSearcher, spec: SearchSpec, tmp_path: Path
 ) -> None:
     assert searcher.__getstate__() == {}
-    assert DecisionScheduler(make_decisions(spec)).__getstate__() == {}
+    assert (
+        DecisionScheduler(make_decisions(spec), TrialLog(spec.objective_set)).__getstate__() == {}
+    )
     pickle.dumps(searcher)
     searcher.save(str(tmp_path / "state"))
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from tunebox.data.parts import TrainingParts
 from tunebox.errors import DataError
 from tunebox.models.build import build_classifier
 from tunebox.spec.trial_config import TrialConfig
+from tunebox.training import loop
 from tunebox.training.metrics import TRIAL_METRICS
 from tunebox.training.trial_run import TrialRun
 
@@ -174,6 +175,23 @@ def test_loss_that_is_not_finite_is_returned(parts: TrainingParts, make_config: 
     )
     report = start(config, parts).run_epoch()
     assert not math.isfinite(report["train_loss"])
+
+
+def test_a_long_epoch_ends_once_the_loss_is_not_finite(
+    parts: TrainingParts, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_CHECK_SECONDS", 0.0)
+    num_steps = []
+    for lr in (0.01, 1e6):
+        optimizer = {"kind": "sgd", "lr": lr}
+        run = start(make_config("ours", optimizer=optimizer, schedule={"kind": "constant"}), parts)
+        steps: list[int] = []
+        run._trainer.optimizer.register_step_post_hook(lambda *_, steps=steps: steps.append(1))
+        report = run.run_epoch()
+        assert math.isfinite(report["train_loss"]) == (lr == 0.01)
+        num_steps.append(len(steps))
+    assert num_steps[0] == len(parts.train.labels) // 64
+    assert num_steps[1] < num_steps[0]
 
 
 def test_too_many_epochs_are_refused(parts: TrainingParts, make_config: MakeConfig) -> None:

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from tunebox.checkpoints import read_torch_file
 from tunebox.errors import RecordsError
 from tunebox.pareto.front import knee_index
 from tunebox.records.model_card import model_card
-from tunebox.records.model_folder import check_target, read_torch_file, write_model_folder
+from tunebox.records.model_folder import check_target, write_model_folder
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
 from tunebox.trials import TrialLog, TrialRecord
 
-_CHECKPOINT_FILE = "state.pt"
 _LESS_IS_BETTER = ("train_seconds", "parameters")
 _SHOWN = 20  # trial ids in an error message
 
@@ -89,7 +89,7 @@ def _export(
 def _checkpoint_file(folder: SearchFolder, trial: TrialRecord) -> Path | None:
     if trial.checkpoint is None:
         return None
-    path = folder.root / trial.checkpoint / _CHECKPOINT_FILE
+    path = folder.root / trial.checkpoint
     if not path.is_file():
         raise RecordsError(f"the checkpoint of trial {trial.trial_id} is gone: no {path}")
     return path

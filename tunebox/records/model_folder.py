@@ -1,12 +1,11 @@
 """An exported model: a folder with the fixed trial, the weights and a card."""
 
-import pickle
 import shutil
-import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunebox.checkpoints import read_torch_file
 from tunebox.errors import RecordsError
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 TRIAL_FILE, WEIGHTS_FILE, CARD_FILE = "trial.yaml", "weights.pt", "card.md"
 _FORMAT = 1
-_UNPICKLING = (pickle.UnpicklingError, struct.error, IndexError, TypeError, AttributeError)
 _SHAPE_KEYS = ("channels", "height", "width", "num_classes")
 
 
@@ -111,26 +109,6 @@ def _read_weights(path: Path) -> dict[str, Any]:
     content = read_torch_file(path)
     if content.get("format") != _FORMAT:
         raise RecordsError(f"{path} has format {content.get('format')}; update tunebox")
-    return content
-
-
-def read_torch_file(path: Path) -> dict[str, Any]:
-    """Return the dictionary of tensors and plain values in ``path``, on the CPU.
-
-    Nothing in the file is executed.
-
-    Raises:
-        RecordsError: The file is absent or damaged.
-    """
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    # what torch.load raises for one damage or another
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, *_UNPICKLING) as error:
-        raise RecordsError(f"{path} cannot be read: {_first_line(error)}") from error
-    if not isinstance(content, dict):
-        raise RecordsError(f"{path} cannot be read: it holds no dictionary")
     return content
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebox.errors import RecordsError
+from tunebox.records.lock import holder
 from tunebox.spec.search_spec import check_name
 
 
@@ -49,14 +50,41 @@ class SearchFolder:
         return self.root / "front.png"
 
     @property
-    def ray(self) -> Path:
-        """Ray's own files and the checkpoints."""
-        return self.root / "ray"
+    def checkpoints(self) -> Path:
+        """A folder for each trial whose weights are kept: of the front and of unfinished ones."""
+        return self.root / "checkpoints"
+
+    @property
+    def errors(self) -> Path:
+        """The traceback of each trial that raised, ``<trial_id>.txt``."""
+        return self.root / "errors"
+
+    @property
+    def journal(self) -> Path:
+        """Everything that happened in the search, as it happened: what a resume starts from."""
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that runs the search."""
+        return self.root / "lock"
 
     @property
     def mlflow_ids(self) -> Path:
         """Which MLflow runs belong to the search: JSON, without credentials."""
         return self.root / "mlflow.json"
+
+
+def check_free(out: Path, name: str) -> None:
+    """Raise RecordsError if there is something called ``name`` in ``out``."""
+    root = out / name
+    if not root.exists() or _is_left_empty(root):
+        return
+    who = holder(SearchFolder(root).lock)
+    if who is not None:
+        raise RecordsError(f"{root} is in use by {who}; choose another name with --name")
+    go_on = f"go on with it (--resume {name}) or " if _is_search(root) else ""
+    raise RecordsError(f"{root} exists already; {go_on}choose another name with --name")
 
 
 def create_folder(out: Path, name: str) -> SearchFolder:
@@ -68,10 +96,13 @@ def create_folder(out: Path, name: str) -> SearchFolder:
     folder = SearchFolder(out / name)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if _is_left_empty(folder.root):
+            folder.root.rmdir()
         folder.root.mkdir()  # fails for the second of two searches that start at once
     except FileExistsError as error:
         if not out.is_dir():
             raise RecordsError(f"{out} is a file; choose another folder with --out") from error
+        check_free(out, name)
         raise RecordsError(
             f"{folder.root} exists already; choose another name with --name"
         ) from error
@@ -113,6 +144,11 @@ def next_free_name(out: Path, stem: str) -> str:
     tails = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     numbers = [int(tail) for tail in tails if tail.isascii() and tail.isdigit()]
     return f"{prefix}{max(numbers, default=0) + 1}"
+
+
+def _is_left_empty(root: Path) -> bool:
+    """Whether a search was killed in the moment in which it made this folder."""
+    return root.is_dir() and not any(root.iterdir())
 
 
 def _is_search(path: Path) -> bool:

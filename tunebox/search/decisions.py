@@ -50,6 +50,11 @@ class Decisions:
                 num_bounds=constraints.num_bounds,
             )
 
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which a trial may end unless it fails, the last one included; ascending."""
+        return tuple(sorted({*self._ladder.epochs, self._max_epochs}))
+
     def suggest(self, trial_id: str) -> Values:
         """Return the settings of the next trial.
 
@@ -60,7 +65,7 @@ class Decisions:
         return self._sampler.ask(trial_id, given)
 
     def adopt(self, trial_id: str, values: Values) -> None:
-        """Take in that the next trial is one that has its settings, as if suggested here."""
+        """Take in a trial of an earlier run of the search, as if it had been suggested now."""
         self._num_trials += 1
         self._sampler.adopt(trial_id, values)
 

@@ -1,14 +1,14 @@
 """Ray's view of trials, brought into the log of the search and told to its observers."""
 
-import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from tunebox.checkpoints import checkpoint_files, keep_newest, remove_checkpoints
+from tunebox.search.ending import Ending, FailureLimits, describe_os_error
 from tunebox.search.ray_adapters import NotPickled, trial_metrics
 from tunebox.trials import (
     Report,
@@ -16,96 +16,141 @@ from tunebox.trials import (
     TrialLog,
     TrialRecord,
     TrialState,
-    non_finite_metric,
+    ended_state,
 )
+
+_LOST_WORKER = ("ActorDiedError", "ActorUnavailableError", "actor died", "NodeDiedError")
 
 
 class LogCallback(NotPickled, Callback):  # type: ignore[misc]
     """Writes what Ray's trials do into a `TrialLog`, in the driver's only thread."""
 
     def __init__(
-        self, log: TrialLog, observers: Sequence[SearchObserver], root: Path, max_epochs: int
+        self,
+        log: TrialLog,
+        observer: SearchObserver,
+        root: Path,
+        max_epochs: int,
+        limits: FailureLimits,
+        ending: Ending,
     ) -> None:
         self._log = log
-        self._observers = observers
+        self._observer = observer
         self._root = root  # of the search's folder: checkpoints are named relative to it
         self._max_epochs = max_epochs
+        self._limits = limits
+        self._ending = ending
+        self.notes: list[str] = []  # what a person may want to know of single trials
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """A trial starts, or starts again after it lost its worker."""
+        """A trial starts, goes on after a resume, or starts again after it lost its worker."""
         trial_id = trial.config["trial_id"]
-        if trial_id in self._log.trials:
+        record = self._log.trials.get(trial_id)
+        if record is None:
+            record = TrialRecord(trial_id, trial.config["values"], start_time=time.time())
+            self._log.trials[trial_id] = record
+        elif record.state is TrialState.RUNNING:
             return
-        record = TrialRecord(trial_id, trial.config["values"], start_time=time.time())
-        self._log.trials[trial_id] = record
-        for observer in self._observers:
-            observer.trial_started(record)
+        record.state, record.end_time = TrialState.RUNNING, None
+        self._observer.trial_started(record)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """A trial reported an epoch; one that it repeats after a restart is not news."""
         record = self._log.trials[trial.config["trial_id"]]
+        self.notes += result.get("notes", [])
+        if "unwritable" in result:
+            host = result.get("hostname")
+            self._ending.end_for(
+                f"a checkpoint cannot be written on {host}: {result['unwritable']}"
+            )
         if "failed" in result or result["epoch"] <= record.epochs:
             return
         # by the clock of the driver: Ray's own timestamp is in whole seconds
         report = Report(int(result["epoch"]), trial_metrics(result), time.time())
         record.history.append(report)
         record.node = result.get("hostname")
-        for observer in self._observers:
-            observer.trial_reported(record, report)
+        self._observer.trial_reported(record, report)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """A trial finished, failed, diverged, or was stopped at a rung."""
         record = self._log.trials[trial.config["trial_id"]]
-        culprit = non_finite_metric(record.last_metrics)
-        if "failed" in trial.last_result:
-            record.state = TrialState.FAILED
-            record.reason = " ".join(trial.last_result["failed"].split())
-        elif culprit is not None:
-            record.state = TrialState.DIVERGED
-            value = record.last_metrics[culprit]
-            record.reason = f"{culprit} was {value} at epoch {record.epochs}"
-        elif record.epochs >= self._max_epochs:
-            record.state = TrialState.FINISHED
-        else:
-            record.state = TrialState.STOPPED
-        self._end(record, trial)
+        last = trial.last_result
+        if "failed" not in last:
+            record.state, record.reason = ended_state(record, self._max_epochs)
+            self.end(record)
+            return
+        record.state, record.reason = TrialState.FAILED, last["failed"]
+        if last["traceback"] is not None:
+            self._keep_traceback(record.trial_id, last["traceback"])
+        self.end(record, last["failed_at"], last["traceback"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """A trial lost its worker or its memory, and starts again."""
+        self.notes.append(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """A trial lost its worker, or raised what may not happen again, for the second time."""
-        trial_id = trial.config["trial_id"]
+        """A trial lost its worker or its memory too often."""
         self.on_trial_start(iteration, trials, trial)  # it may have failed before it started
-        record = self._log.trials[trial_id]
-        record.state = TrialState.FAILED
-        record.reason = _reason(trial)
-        self._end(record, trial)
+        record = self._log.trials[trial.config["trial_id"]]
+        record.state, record.reason = TrialState.FAILED, _reason(trial)
+        self.end(record, record.reason)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Let observers draw."""
-        for observer in self._observers:
-            observer.tick()
+        self._observer.tick()
 
-    def _end(self, record: TrialRecord, trial: Trial) -> None:
+    def end(self, record: TrialRecord, failed_at: str = "", traceback: str | None = None) -> None:
+        """Tell that a trial is in its last state, and drop the checkpoints that it leaves over.
+
+        Args:
+            record: Of the trial.
+            failed_at: If it failed, the same for failures of one cause.
+            traceback: If it raised.
+        """
         record.end_time = time.time()
-        if trial.checkpoint is not None:
-            record.checkpoint = str(Path(trial.checkpoint.path).relative_to(self._root))
-        self._drop_checkpoints()
-        for observer in self._observers:
-            observer.trial_ended(record)
+        front = {trial.trial_id for trial in self._log.front()}
+        if record.trial_id in front:
+            newest = checkpoint_files(self._folder(record))[:1]
+            record.checkpoint = str(newest[0].relative_to(self._root)) if newest else None
+        off_front = [
+            trial
+            for trial in self._log.trials.values()
+            if trial.checkpoint and trial.trial_id not in front
+        ]
+        for trial in off_front:
+            trial.checkpoint = None
+        self._observer.trial_ended(record)
+        # only now: what happened up to here can be told again from the journal
+        for trial in (*off_front, record):
+            if trial.trial_id in front:
+                keep_newest(self._folder(trial))
+            else:
+                remove_checkpoints(self._folder(trial))
+        trouble = self._limits.trial_ended(record, failed_at)
+        if trouble is not None:
+            self._ending.end_for(trouble, traceback)
 
-    def _drop_checkpoints(self) -> None:
-        """Remove the weights of trials that ended and are not on the front."""
-        front = {record.trial_id for record in self._log.front()}
-        for record in self._log.trials.values():
-            if record.checkpoint and record.end_time and record.trial_id not in front:
-                shutil.rmtree(self._root / record.checkpoint, ignore_errors=True)
-                record.checkpoint = None
+    def _folder(self, record: TrialRecord) -> Path:
+        return self._root / "checkpoints" / record.trial_id
+
+    def _keep_traceback(self, trial_id: str, text: str) -> None:
+        folder = self._root / "errors"
+        try:
+            folder.mkdir(exist_ok=True)
+            (folder / f"{trial_id}.txt").write_text(text, encoding="utf-8")
+        except OSError as error:
+            self._ending.end_for(describe_os_error(error))
 
 
 def _reason(trial: Trial) -> str:
     # Ray's own get_error() looks into the storage, where the file may arrive only later.
     text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    return [line for line in text.splitlines() if line.strip()][-1].strip()
+    text = text[text.rindex("Failure #") :]  # the last of them
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if any(sign in text for sign in _LOST_WORKER):
+        return f"its worker process died: {' '.join(lines[1:])}"
+    return lines[-1]

@@ -1,5 +1,7 @@
 """Ray's searcher and scheduler over the decisions of `tunebox.search.decisions`."""
 
+from collections import deque
+from pathlib import Path
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -7,8 +9,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from tunebox.search.decisions import Decisions
+from tunebox.search.past import Past
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.trials import non_finite_metric
+from tunebox.spec.space import Values
+from tunebox.trials import SearchObserver, TrialLog, non_finite_metric
 
 
 class NotPickled:
@@ -20,39 +24,66 @@ class NotPickled:
 
 
 class DecisionSearcher(NotPickled, Searcher):  # type: ignore[misc]
-    """Gives Ray the settings of the next trial.
+    """Gives Ray the next trial: first those that wait from before a resume, then new ones.
 
     A trial's config holds everything that its Trainable needs: ``trial_id`` (our own: trials
     are numbered, so that the same search gives the same names), ``values`` by leaf path, the
-    resolved ``trial`` settings, ``seed`` and ``max_epochs``.
+    resolved ``trial`` settings, ``seed``, ``max_epochs``, the ``rungs`` at which it may end, the
+    folder of its ``checkpoints`` and the last epoch that was ``reported``.
     """
 
-    def __init__(self, decisions: Decisions, spec: SearchSpec) -> None:
+    def __init__(
+        self, past: Past, spec: SearchSpec, checkpoints: Path, observer: SearchObserver
+    ) -> None:
+        """Start after ``past``.
+
+        Args:
+            past: What is known; its decisions are asked for new trials.
+            spec: What is searched.
+            checkpoints: Of the search; each trial has a folder of its own in it.
+            observer: Told of each new trial as soon as it has its settings.
+        """
         super().__init__()
-        self._decisions = decisions
+        self._log = past.log
+        self._decisions = past.decisions
+        self._waiting = deque(past.waiting.items())
+        self._num_planned = past.num_planned
         self._spec = spec
+        self._checkpoints = checkpoints
+        self._observer = observer
         self._trial_ids: dict[str, str] = {}  # Ray's id: ours
         self._active: set[str] = set()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return the config of a new trial, or None while max_concurrent trials are active."""
+        """Return the config of the next trial, or None while max_concurrent trials are active."""
         limit = self._spec.search.max_concurrent
         if limit is not None and len(self._active) >= limit:
             return None
         self._active.add(trial_id)
-        self._trial_ids[trial_id] = f"{len(self._trial_ids):04d}"
-        values = self._decisions.suggest(self._trial_ids[trial_id])
+        our_id, values = self._waiting.popleft() if self._waiting else self._new_trial()
+        self._trial_ids[trial_id] = our_id
+        record = self._log.trials.get(our_id)
         settings, _ = self._spec.space.resolve(values)
         return {
-            "trial_id": self._trial_ids[trial_id],
+            "trial_id": our_id,
             "values": values,
             "trial": settings,
             "seed": self._spec.search.seed,
             "max_epochs": self._spec.search.max_epochs,
+            "rungs": self._decisions.rungs,
+            "checkpoints": str(self._checkpoints / our_id),
+            "reported": 0 if record is None else record.epochs,
         }
 
+    def _new_trial(self) -> tuple[str, Values]:
+        trial_id = f"{self._num_planned:04d}"
+        self._num_planned += 1
+        values = self._decisions.suggest(trial_id)
+        self._observer.trial_planned(trial_id, values)
+        return trial_id, values
+
     def save(self, checkpoint_path: str) -> None:
-        """Write nothing: what the decisions know is in the records."""
+        """Write nothing: what the decisions know is in the journal."""
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -67,17 +98,20 @@ class DecisionSearcher(NotPickled, Searcher):  # type: ignore[misc]
 class DecisionScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
     """Stops the trials that do not go on. Ray asks it after every epoch of every trial."""
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: Decisions, log: TrialLog) -> None:
         super().__init__()
         self._decisions = decisions
+        self._log = log
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Return CONTINUE or STOP."""
+        """Return CONTINUE or STOP. An epoch that a trial repeats has been decided on before."""
         if "failed" in result:
             return str(self.STOP)
-        goes_on = self._decisions.report(
-            trial.config["trial_id"], int(result["epoch"]), trial_metrics(result)
-        )
+        trial_id, epoch = trial.config["trial_id"], int(result["epoch"])
+        record = self._log.trials.get(trial_id)
+        if record is not None and epoch <= record.epochs:
+            return str(self.CONTINUE)
+        goes_on = self._decisions.report(trial_id, epoch, trial_metrics(result))
         return str(self.CONTINUE if goes_on else self.STOP)
 
 

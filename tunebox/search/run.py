@@ -1,19 +1,23 @@
 """Run a search: read this first. Decisions, their Ray adapters, and one call of Ray's Tuner."""
 
+import logging
 import os
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ray import tune
 from ray.tune import Stopper
 
+from tunebox.checkpoints import keep_newest, remove_checkpoints
 from tunebox.interrupt import interruptible
-from tunebox.pareto.objectives import Objectives
 from tunebox.search.budget import Budget
-from tunebox.search.decisions import Decisions
+from tunebox.search.ending import Ending, FailureLimits, Observers, describe_os_error
 from tunebox.search.log_callback import LogCallback
+from tunebox.search.past import Past
 from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled
 from tunebox.search.trainable import TrialTrainable
 from tunebox.spec.search_spec import SearchSpec
@@ -26,94 +30,128 @@ _RAY_SETTINGS = {
     # Two: while one waiting trial takes over an actor that got free, the other gets a new one.
     "TUNE_MAX_PENDING_TRIALS_PG": "2",
     "TUNE_WARN_THRESHOLD_S": "10",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # Ray's own state is not used again
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
 
-class SearchEnd(NamedTuple):
-    """Every trial, whether a person interrupted the search, and why it ended."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a search ended."""
 
     log: TrialLog
-    interrupted: bool
-    reason: str
+    interrupted: bool  # by a person
+    reason: str  # why it ended
+    trouble: str | None  # that, if nobody asked for it
+    traceback: str | None  # of a trial, where that explains the trouble
+    notes: list[str]  # on single trials
 
 
 def run_search(
-    spec: SearchSpec,
-    objectives: Objectives,
-    root: Path,
-    observers: Sequence[SearchObserver],
-    known: Sequence[TrialRecord] = (),
-) -> SearchEnd:
+    spec: SearchSpec, past: Past, root: Path, observers: Sequence[SearchObserver]
+) -> Outcome:
     """Run ``spec`` on the Ray cluster that this process has joined.
 
     Args:
-        spec: What to search.
-        objectives: Those of ``spec``, in order.
-        root: The search's folder; Ray's files and the checkpoints go into ``root/ray``.
-        observers: Told of every start, report and end.
-        known: Trials of earlier searches, which the sampler learns from; see
-            `tunebox.records.warm_start`.
+        spec: What to search; its time budget counts from now.
+        past: What is known already: `take_up` of nothing for a new search.
+        root: The search's folder: every node writes its checkpoints there.
+        observers: Told of every start, report and end, in this order.
     """
-    log = TrialLog(objectives, spec.constraint_set)
-    decisions = Decisions(spec.space, objectives, spec.search, spec.constraint_set, spec.start)
-    for trial in known:
-        decisions.learn(trial)
-    budget = Budget(spec.search, log)
-    observers = [_Watch(budget), *observers]
-    for observer in observers:
-        observer.search_started(log)
-    callback = LogCallback(log, observers, root, spec.search.max_epochs)
+    budget = Budget(spec.search, past.log)
+    ending = Ending(budget)
+    observer = Observers([*observers, _Watch(budget)], ending)
+    limits = FailureLimits(spec.search.max_failed_fraction)
+    callback = LogCallback(past.log, observer, root, spec.search.max_epochs, limits, ending)
+    observer.search_started(past.log)
     is_cut_short = True
     try:
         with interruptible() as interrupted:
-            stop = _Stop(budget, interrupted)
-            _tuner(spec, decisions, callback, root, stop).fit()
+            ending.is_interrupted = interrupted
+            _prepare_folder(past, root, callback)
+            if num_left(spec, past) and ending.reason is None:
+                _run_trials(spec, past, root, callback, observer, ending)
             is_cut_short = interrupted()
+    except OSError as error:  # in Ray or in ours
+        ending.end_for(describe_os_error(error))
+        is_cut_short = False
     finally:  # whatever Ray raised, the records are to be complete
-        _end(log, observers, is_cut_short)
-    return SearchEnd(log, is_cut_short, stop.reason or f"all {len(log.trials)} trials have ended")
+        _interrupt_running(past.log, observer)
+        observer.search_ended(is_cut_short)
+    reason = ending.reason or f"all {len(past.log.trials)} trials have ended"
+    return Outcome(past.log, is_cut_short, reason, ending.trouble, ending.traceback, callback.notes)
 
 
-def _end(log: TrialLog, observers: Sequence[SearchObserver], interrupted: bool) -> None:
+def num_left(spec: SearchSpec, past: Past) -> int:
+    """Return how many trials are to be run, those included that go on."""
+    return len(past.waiting) + max(0, spec.search.trials - past.num_planned)
+
+
+def is_complete(spec: SearchSpec, log: TrialLog) -> bool:
+    """Whether every trial of ``spec`` has ended for good."""
+    ended = log.num_ended - log.count(TrialState.INTERRUPTED)
+    return ended >= spec.search.trials
+
+
+def _prepare_folder(past: Past, root: Path, callback: LogCallback) -> None:
+    """Make room for checkpoints, and bring those that are there up to date with the log."""
+    folder = root / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    for record in past.decided:
+        callback.end(record)
+    front = {record.trial_id for record in past.log.front()}
+    for trial_folder in folder.iterdir():
+        if trial_folder.name in front:
+            newest = keep_newest(trial_folder)
+            kept = None if newest is None else str(newest.relative_to(root))
+            past.log.trials[trial_folder.name].checkpoint = kept
+        elif trial_folder.name not in past.waiting:
+            remove_checkpoints(trial_folder)
+
+
+def _interrupt_running(log: TrialLog, observer: SearchObserver) -> None:
     for record in log.trials.values():
         if record.state is TrialState.RUNNING:
             record.state = TrialState.INTERRUPTED
             record.end_time = time.time()
-            for observer in observers:
-                observer.trial_ended(record)
-    for observer in observers:
-        observer.search_ended(interrupted)
+            observer.trial_ended(record)
 
 
-def _tuner(
-    spec: SearchSpec, decisions: Decisions, callback: LogCallback, root: Path, stop: "_Stop"
-) -> tune.Tuner:
+def _run_trials(
+    spec: SearchSpec,
+    past: Past,
+    root: Path,
+    callback: LogCallback,
+    observer: SearchObserver,
+    ending: Ending,
+) -> None:
     search = spec.search
     os.environ.update(_RAY_SETTINGS)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what failed and why is ours to say
     trainable = tune.with_resources(
         TrialTrainable, {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
     )
-    return tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=DecisionSearcher(decisions, spec),
-            scheduler=DecisionScheduler(decisions),
-            num_samples=search.trials,
-            reuse_actors=True,
-            trial_name_creator=_trial_id,
-            trial_dirname_creator=_trial_id,
-        ),
-        run_config=tune.RunConfig(
+    searcher = DecisionSearcher(past, spec, root / "checkpoints", observer)
+    tune_config = tune.TuneConfig(
+        search_alg=searcher,
+        scheduler=DecisionScheduler(past.decisions, past.log),
+        num_samples=num_left(spec, past),
+        reuse_actors=True,
+        trial_name_creator=_trial_id,
+        trial_dirname_creator=_trial_id,
+    )
+    # Ray's own state is not used again: the journal has what a resume needs.
+    with tempfile.TemporaryDirectory(prefix="tunebox-", ignore_cleanup_errors=True) as storage:
+        run_config = tune.RunConfig(
             name="ray",
-            storage_path=str(root),
-            stop=stop,
+            storage_path=storage,
+            stop=_Stop(ending),
             callbacks=[callback],
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=1),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1, checkpoint_at_end=True),
-        ),
-    )
+            failure_config=tune.FailureConfig(max_failures=search.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours
+        )
+        tune.Tuner(trainable, tune_config=tune_config, run_config=run_config).fit()
 
 
 def _trial_id(trial: Any) -> str:
@@ -134,19 +172,13 @@ class _Watch(SearchObserver):
 
 
 class _Stop(NotPickled, Stopper):  # type: ignore[misc]
-    """Ends the search when asked, or when its budget is spent."""
+    """Ends the search for Ray when its ending has come."""
 
-    def __init__(self, budget: Budget, interrupted: Callable[[], bool]) -> None:
-        self._budget = budget
-        self._interrupted = interrupted
-        self._start = time.monotonic()
-        self.reason: str | None = None
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        if self.reason is None:  # the first reason stays
-            spent = self._budget.spent(time.monotonic() - self._start)
-            self.reason = "interrupted" if self._interrupted() else spent
-        return self.reason is not None
+        return self._ending.reason is not None

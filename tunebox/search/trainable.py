@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import functools
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
-from ray.tune.result import SHOULD_CHECKPOINT
+
+from tunebox.checkpoints import checkpoint_files, read_checkpoint, write_checkpoint
+from tunebox.errors import RecordsError, TuneboxError
+from tunebox.trials import non_finite_metric
 
 if TYPE_CHECKING:
     import torch
@@ -22,15 +26,23 @@ if TYPE_CHECKING:
     from tunebox.data.settings import DataSettings
     from tunebox.training.trial_run import TrialRun
 
-STATE_FILE = "state.pt"
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+# what a checkpoint that can be read, but is not of this trial, makes load_state_dict raise
+_UNFITTING = (RecordsError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains one trial; Ray calls ``step`` until the scheduler says stop.
 
     A result is ``{"epoch": .., "metrics": {..}}``, metrics as in `tunebox.training.metrics`, or
-    ``{"failed": reason}``. It never says ``done``: Ray would not show it to the scheduler.
+    ``{"failed": reason, "failed_at": place in the code, "traceback": text or None}``. ``notes``
+    are lines for the person who runs the search, ``unwritable`` says why a checkpoint could not
+    be written. A result never says ``done``: Ray would not show it to the scheduler.
+
+    A trial that begins takes up its newest checkpoint, if there is one. What it reported up to
+    there and the driver does not know (``reported`` in the config is the last epoch it knows) is
+    reported again, an epoch a step, before the training goes on.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -45,67 +57,126 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
         try:
-            trial = self._built_trial()
+            return self._result()
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise  # it ends the actor, and the trial starts again where there is room
+            return _failure(error)  # another try would end in the same way
+
+    def _result(self) -> dict[str, Any]:
+        trial = self._begun_trial()
+        num_repeated = len(self._unreported)
+        if num_repeated:
+            epoch = trial.epoch - num_repeated + 1
+            result: dict[str, Any] = {"epoch": epoch, "metrics": self._unreported.pop(0)}
+        else:
             metrics = trial.run_epoch()
-        # Settings that do not fit the data: another try would end in the same way. Anything else,
-        # such as a GPU without memory, ends the actor, and Ray tries once more.
-        except ValueError as error:
-            return {"failed": str(error)}
-        result: dict[str, Any] = {"epoch": trial.epoch, "metrics": metrics}
-        if time.monotonic() - self._checkpoint_time > SECONDS_BETWEEN_CHECKPOINTS:
-            result[SHOULD_CHECKPOINT] = True
+            self._reports.append(metrics)
+            result = {"epoch": trial.epoch, "metrics": metrics}
+            if self._is_checkpoint_due(metrics):
+                result |= self._checkpoint(trial)
+        if self._notes:
+            result["notes"] = list(self._notes)
+            self._notes.clear()
         return result
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
+    def _is_checkpoint_due(self, metrics: dict[str, float]) -> bool:
+        assert self._trial is not None
+        if non_finite_metric(metrics) is not None:
+            return False
+        may_end_here = self._trial.epoch in self._config["rungs"]
+        late = time.monotonic() - self._checkpoint_time > SECONDS_BETWEEN_CHECKPOINTS
+        return may_end_here or late
+
+    def _checkpoint(self, trial: TrialRun) -> dict[str, Any]:
         """Write all that the trial is, so that it can go on as if nothing had happened."""
-        import torch
-
         self._checkpoint_time = time.monotonic()
-        if self._trial is None:
-            return  # it failed before there was anything to write
-        trial = self._trial
         # the weights' tensors are in the state too: torch writes each of them once
-        state = {"format": 1, **trial.weights(), "state": trial.state_dict()}
-        torch.save(state, Path(checkpoint_dir) / STATE_FILE)
-
-    def load_checkpoint(self, checkpoint: str) -> None:
-        """Take up the trial where the checkpoint in this folder left it."""
-        import torch
-
-        state = torch.load(
-            Path(checkpoint) / STATE_FILE, map_location=self._device(), weights_only=True
-        )
-        self._built_trial().load_state_dict(state["state"])
+        content = {**trial.weights(), "state": trial.state_dict(), "reports": self._reports}
+        folder = Path(self._config["checkpoints"])
+        try:
+            write_checkpoint(folder, trial.epoch, content)
+        except OSError as error:
+            return {"unwritable": f"{folder}: {error.strerror or error}"}
+        return {}
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
         self._trial: TrialRun | None = None
+        self._reports: list[dict[str, float]] = []  # of the epochs from 1
+        self._unreported: list[dict[str, float]] = []  # the last of them, still to be reported
+        self._notes: list[str] = []
         self._checkpoint_time = time.monotonic()
 
-    def _built_trial(self) -> TrialRun:
+    def _begun_trial(self) -> TrialRun:
         if self._trial is None:
-            import torch
-
-            from tunebox.spec.trial_config import TrialConfig
-            from tunebox.training.trial_run import TrialRun
-
-            cpus = self.trial_resources.required_resources.get("CPU", 1)
-            torch.set_num_threads(max(1, int(cpus)))
-            trial_config = TrialConfig.model_validate(self._config["trial"])
-            self._trial = TrialRun(
-                trial_config,
-                seed=int(self._config["seed"]),
-                max_epochs=int(self._config["max_epochs"]),
-                device=self._device(),
-                parts=_training_parts(trial_config.data),
-            )
+            self._trial = self._taken_up() or self._new_trial()
         return self._trial
+
+    def _taken_up(self) -> TrialRun | None:
+        for path in checkpoint_files(Path(self._config["checkpoints"])):
+            trial = self._new_trial()
+            try:
+                content = read_checkpoint(path)
+                trial.load_state_dict(content["state"])
+                reports = [dict(metrics) for metrics in content["reports"]]
+                if len(reports) != trial.epoch:
+                    raise RecordsError(f"{len(reports)} reports of {trial.epoch} epochs")
+            except _UNFITTING as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                trial_id = self._config["trial_id"]
+                self._notes.append(f"trial {trial_id}: {path.name} is left out: {reason}")
+            else:
+                self._reports = reports
+                self._unreported = reports[self._config["reported"] :]
+                return trial
+        return None
+
+    def _new_trial(self) -> TrialRun:
+        import torch
+
+        from tunebox.spec.trial_config import TrialConfig
+        from tunebox.training.trial_run import TrialRun
+
+        cpus = self.trial_resources.required_resources.get("CPU", 1)
+        torch.set_num_threads(max(1, int(cpus)))
+        trial_config = TrialConfig.model_validate(self._config["trial"])
+        return TrialRun(
+            trial_config,
+            seed=int(self._config["seed"]),
+            max_epochs=int(self._config["max_epochs"]),
+            device=self._device(),
+            parts=_training_parts(trial_config.data),
+        )
 
     def _device(self) -> torch.device:
         import torch
 
         asked = self.trial_resources.required_resources.get("GPU", 0)
         return torch.device("cuda" if asked > 0 and torch.cuda.is_available() else "cpu")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # the allocator of the CPU, and libraries on a GPU, raise no class of their own
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in text for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")
+    )
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    failed_at = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+    if isinstance(error, TuneboxError):  # says all that there is to say
+        return {"failed": " ".join(lines), "failed_at": failed_at, "traceback": None}
+    text = "".join(traceback.format_exception(error))
+    reason = ": ".join([type(error).__name__, *lines[:1]])
+    return {"failed": reason, "failed_at": failed_at, "traceback": text}
 
 
 @functools.lru_cache(maxsize=1)

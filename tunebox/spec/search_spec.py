@@ -79,6 +79,10 @@ class SearchSettings(Settings):
     seed: int = Field(0, ge=0)
     cpus_per_trial: float = Field(1, gt=0)
     gpus_per_trial: float = Field(0, ge=0)
+    # restarts of a trial that lost its worker, its node or its memory
+    max_failures: int = Field(2, ge=0)
+    # stops the search when more of its trials failed; judged from the tenth ended trial on
+    max_failed_fraction: float = Field(0.5, gt=0, le=1)
     max_concurrent: int | None = Field(None, ge=1)  # null: as many as the cluster holds
     name: str | None = None  # null: the file's name and a number
     out: str = DEFAULT_OUT

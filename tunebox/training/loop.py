@@ -16,6 +16,8 @@ from tunebox.models.base import Classifier
 from tunebox.training.draws import EpochDraws
 from tunebox.training.views import ViewMaker
 
+_CHECK_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Trainer:
@@ -33,13 +35,14 @@ def train_epoch(trainer: Trainer, train: ImageSet, draws: EpochDraws) -> dict[st
     """Train on every batch of ``train`` once.
 
     Methods differ in their terms, their views and their noise, not in this loop. On a GPU nothing
-    in the loop waits for the device: the sums are read once, at the end.
+    in the loop waits for the device, a look at the sums every few seconds apart: once the loss is
+    not finite, the rest of a long epoch is not trained.
 
     Returns:
         The metrics ``train_loss``, ``train_<term>``, ``learning_rate`` and
         ``images_per_second``. A loss that became NaN or infinite is returned as it is.
     """
-    start = time.perf_counter()
+    start = checked = time.perf_counter()
     trainer.model.train()
     trainer.losses.train()
     sums = torch.zeros(1 + len(trainer.losses.names), device=train.images.device)
@@ -56,6 +59,10 @@ def train_epoch(trainer: Trainer, train: ImageSet, draws: EpochDraws) -> dict[st
         sums += torch.stack([loss.detach(), *terms.values()])
         num_images += len(labels)
         num_batches += 1
+        if time.perf_counter() - checked > _CHECK_SECONDS:
+            checked = time.perf_counter()
+            if not bool(sums.isfinite().all()):  # waits for the device
+                break
     means = (sums / num_batches).tolist()  # waits for the device
     names = ["train_loss", *(f"train_{name}" for name in trainer.losses.names)]
     return {

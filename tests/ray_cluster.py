@@ -1,3 +1,5 @@
+"""A Ray cluster that a person started, for the tests that join one."""
+
 import os
 import shutil
 import signal

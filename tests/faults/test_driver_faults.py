@@ -1,0 +1,96 @@
+"""The process that runs a search dies; `--resume` ends the search as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.check_records import check_records, parent_run
+from tests.faults.search_process import SearchProcess, outcome
+from tests.ray_cluster import RayCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster) -> SearchProcess:
+    """A search that nothing happens to; with 10 trials."""
+    search = SearchProcess(tmp_path_factory.mktemp("undisturbed"), "--address", ray_cluster.address)
+    search.start()
+    code, _, stderr = search.finish()
+    assert (code, stderr) == (0, "")
+    return search
+
+
+def test_killed_five_times_it_ends_as_if_undisturbed(
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
+) -> None:
+    """Between two of the kills the journal loses its end, and a checkpoint is damaged."""
+    search = SearchProcess(tmp_path, "--address", ray_address)
+    generator = random.Random(5)
+    num_reports = undisturbed.count("reported")
+    moments = sorted(generator.sample(range(1, num_reports - 1), 5))
+    for number, moment in enumerate(moments):
+        search.start()
+        search.wait_for("reported", moment)
+        time.sleep(generator.uniform(0, 0.3))
+        search.kill()
+        if number == 1:
+            with (search.folder / "journal.jsonl").open("ab") as journal:
+                journal.write(b'{"event": "reported", "trial": "00')
+        if number == 3:
+            for checkpoint in (search.folder / "checkpoints").rglob("*.pt"):
+                if search.is_unfinished(checkpoint.parent.name):
+                    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    search.start()
+    code, stdout, stderr = search.finish()
+    assert (code, stderr) == (0, ""), stdout
+    assert outcome(search.folder) == outcome(undisturbed.folder)
+    check_records(search.folder, search.tracking_uri)
+    assert search.count("search_started") == 6
+
+
+def test_two_drivers_then_ctrl_c_then_more_trials(
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
+) -> None:
+    search = SearchProcess(tmp_path, "--address", ray_address)
+    first = search.start("--trials", "8")
+    search.wait_for("reported", 9)
+    first.send_signal(signal.SIGSTOP)  # or it may be over before the second has started
+    second = SearchProcess(tmp_path, "--address", ray_address)
+    second.start()
+    code, _, stderr = second.finish()
+    assert code == 2
+    who = rf"process {first.pid} on host {re.escape(socket.gethostname())} since 20\S+"
+    assert re.fullmatch(rf"error: .*/s is in use by {who}; wait for its end, or end it\n", stderr)
+    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGCONT)
+    code, stdout, stderr = search.finish()
+    assert (code, stderr) == (130, "")
+    assert "tunebox search --resume s --out" in stdout
+    check_records(search.folder, search.tracking_uri, "KILLED")
+    parent = parent_run(search.folder, search.tracking_uri).info.run_id
+
+    search.start("--trials", "1")
+    code, _, stderr = search.finish()
+    assert code == 2
+    assert stderr.startswith("error: --trials 1: the search has ")
+    search.start("--trials", "10")
+    code, stdout, stderr = search.finish()
+    assert (code, stderr) == (0, ""), stdout
+    assert outcome(search.folder) == outcome(undisturbed.folder)
+    check_records(search.folder, search.tracking_uri)
+    assert parent_run(search.folder, search.tracking_uri).info.run_id == parent
+
+    search.start()  # nothing is left to do
+    code, stdout, stderr = search.finish()
+    assert (code, stderr) == (0, ""), stdout
+    assert "Ray" not in stdout
+    assert outcome(search.folder) == outcome(undisturbed.folder)
+    check_records(search.folder, search.tracking_uri)

@@ -1,0 +1,118 @@
+"""Checkpoints of trials: a folder a trial, a file an epoch, never seen half written.
+
+A checkpoint is a dictionary of tensors and plain values; nothing in the file is executed when it
+is read. The process that trains writes it, the driver of the search removes what is not needed.
+"""
+
+import io
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tunebox.errors import RecordsError
+
+FORMAT = 1
+KEPT = 2  # while the trial runs: the newest may turn out to be damaged
+_ENDING = ".pt"
+_UNPICKLING = (pickle.UnpicklingError, struct.error, IndexError, TypeError, AttributeError)
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Return the checkpoints in the folder of a trial, newest first; none if it is absent."""
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return []
+    files = [path for path in paths if path.suffix == _ENDING and path.stem.isdigit()]
+    return sorted(files, key=checkpoint_epoch, reverse=True)
+
+
+def checkpoint_epoch(path: Path) -> int:
+    """Return after how many epochs the checkpoint was written."""
+    return int(path.stem)
+
+
+def write_checkpoint(folder: Path, epoch: int, content: Mapping[str, Any]) -> None:
+    """Write the checkpoint of ``epoch`` in one step, and remove all but the newest `KEPT`.
+
+    Args:
+        folder: Of the trial; made when absent, but not the folder above it: where that is gone
+            the whole search is.
+        epoch: How many epochs are done.
+        content: Tensors and plain values.
+
+    Raises:
+        OSError: The disk is full, or the folder above is absent or cannot be written to.
+    """
+    import torch
+
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{epoch:06d}{_ENDING}"
+    temporary = folder / f".{path.name}.{os.getpid()}"
+    try:
+        buffer = io.BytesIO()  # torch would turn an error of the disk into one of its own
+        torch.save({"format": FORMAT, **content}, buffer)
+        with temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    for old in checkpoint_files(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what `write_checkpoint` wrote, its tensors on the CPU.
+
+    Raises:
+        RecordsError: The file is absent, damaged, or of another format.
+    """
+    content = read_torch_file(path)
+    if content.get("format") != FORMAT:
+        raise RecordsError(f"{path} has format {content.get('format')!r}, expected {FORMAT}")
+    return content
+
+
+def keep_newest(folder: Path) -> Path | None:
+    """Remove all checkpoints of a trial but the newest, and return that one; None without any."""
+    files = checkpoint_files(folder)
+    for old in files[1:]:
+        old.unlink(missing_ok=True)
+    return files[0] if files else None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the folder of a trial; a file that cannot be removed stays."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_torch_file(path: Path) -> dict[str, Any]:
+    """Return the dictionary of tensors and plain values in ``path``, on the CPU.
+
+    Nothing in the file is executed.
+
+    Raises:
+        RecordsError: The file is absent or damaged.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # what torch.load raises for one damage or another
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, *_UNPICKLING) as error:
+        raise RecordsError(f"{path} cannot be read: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise RecordsError(f"{path} cannot be read: it holds no dictionary")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

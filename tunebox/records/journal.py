@@ -1,0 +1,259 @@
+"""The journal of a search: what happened to its trials, a line of JSON each, as it happens.
+
+It is what a resume starts from, so it is told before everything else, and never rewritten. The
+first line is a header with the format. A line goes to the operating system at once, and to the
+disk within a second, at the end of a trial at once: a killed process loses nothing, a machine
+that loses power at most a second of reports, which the checkpoints of their trials repeat.
+
+A float that JSON has no number for is written as ``{"float": "nan"}``.
+"""
+
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunebox import __version__
+from tunebox.errors import RecordsError
+from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
+from tunebox.spec.search_spec import check_name
+from tunebox.spec.space import Values
+from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
+
+FORMAT = 1
+_SYNC_PAUSE = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a journal holds: the events of trials in order."""
+
+    events: list[TrialEvent]
+    size: int  # bytes of whole lines; what follows them is damaged
+    warning: str | None  # a line, if something follows them
+
+
+class JournalWriter(SearchObserver):
+    """Appends to the journal of a search what it hears.
+
+    Raises:
+        OSError: From each hook: the disk is full, or the folder is gone. The line is then not in
+            the journal, and no later one will be.
+    """
+
+    def __init__(self, path: Path, search: str) -> None:
+        """Write nothing yet.
+
+        Args:
+            path: Of the journal; made when absent, else lines are added.
+            search: The name of the search.
+        """
+        self._path = path
+        self._search = search
+        self._file: int | None = None
+        self._is_broken = False
+        self._is_synced = True
+        self._sync_time = 0.0
+
+    def search_started(self, log: TrialLog) -> None:
+        """Open the journal."""
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        if os.fstat(self._file).st_size == 0:
+            self._append({"format": FORMAT, "tunebox": __version__, "search": self._search})
+        self._append({"event": "search_started", **_here(), "time": time.time()})
+        self._sync()
+
+    def trial_planned(self, trial_id: str, settings: Values) -> None:
+        """Note the settings of a trial."""
+        self._append({"event": "planned", "trial": trial_id, "settings": settings})
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        """Note that a trial runs."""
+        self._append({"event": "started", "trial": trial.trial_id, "time": trial.start_time})
+
+    def trial_reported(self, trial: TrialRecord, report: Report) -> None:
+        """Note the metrics of an epoch."""
+        self._append(
+            {
+                "event": "reported",
+                "trial": trial.trial_id,
+                "epoch": report.epoch,
+                "metrics": report.metrics,
+                "time": report.time,
+                "node": trial.node,
+            }
+        )
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        """Note how a trial ended; on the disk when this returns."""
+        self._append(
+            {
+                "event": "ended",
+                "trial": trial.trial_id,
+                "state": trial.state.value,
+                "reason": trial.reason,
+                "time": trial.end_time,
+            }
+        )
+        self._sync()
+
+    def tick(self) -> None:
+        """Let the disk catch up, at most once a second."""
+        if not self._is_synced and time.monotonic() - self._sync_time >= _SYNC_PAUSE:
+            self._sync()
+
+    def search_ended(self, interrupted: bool) -> None:
+        """Close the journal."""
+        if self._file is None:
+            return
+        try:
+            self._append({"event": "search_ended", "interrupted": interrupted, "time": time.time()})
+            self._sync()
+        finally:
+            os.close(self._file)
+            self._file = None
+
+    def _append(self, event: Mapping[str, Any]) -> None:
+        if self._file is None or self._is_broken:
+            return
+        size = os.fstat(self._file).st_size
+        line = f"{json.dumps(_plain(event), allow_nan=False)}\n".encode()
+        try:
+            if os.write(self._file, line) < len(line):
+                raise OSError(28, "No space left on device", str(self._path))
+        except OSError as error:
+            self._is_broken = True
+            os.ftruncate(self._file, size)  # half a line must not stay behind
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        self._is_synced = False
+
+    def _sync(self) -> None:
+        if self._file is None or self._is_broken:
+            return
+        self._sync_time = time.monotonic()
+        self._is_synced = True
+        try:
+            os.fsync(self._file)
+            there = os.stat(self._path)  # a file that was removed can still be written to
+            if not os.path.samestat(there, os.fstat(self._file)):
+                raise FileNotFoundError(2, "another file has taken its place", str(self._path))
+        except OSError as error:
+            self._is_broken = True
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+
+def read_journal(path: Path) -> Journal:
+    """Return what happened in a search, as far as it reached the disk.
+
+    Raises:
+        RecordsError: There is no journal, it is damaged before its last lines, or a later version
+            of tunebox wrote it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordsError(
+            f"{path} cannot be read: {error.strerror}; without its journal a search cannot go on"
+        ) from error
+    lines = content.splitlines(keepends=True)
+    parsed = [_parse(line) for line in lines]
+    while parsed and parsed[-1] is None:
+        parsed.pop()
+    for number, entry in enumerate(parsed, start=1):
+        if entry is None:
+            raise RecordsError(
+                f"{path}: line {number} is damaged; to go on from before it, keep the first "
+                f"{number - 1} lines: head -n {number - 1} (what came later is run again)"
+            )
+    size = sum(map(len, lines[: len(parsed)]))
+    cut = len(content) - size
+    warning = f"{path}: the last {cut} bytes are damaged and were cut off" if cut else None
+    return Journal(list(_events(path, [entry for entry in parsed if entry])), size, warning)
+
+
+def cut_journal(path: Path, journal: Journal) -> None:
+    """Cut off what is damaged at the end of the journal, so that lines can be added.
+
+    Raises:
+        OSError: The file cannot be written to.
+    """
+    if journal.warning is not None:
+        os.truncate(path, journal.size)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the content of a whole line, None if it is damaged."""
+    try:
+        entry = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _events(path: Path, entries: list[dict[str, Any]]) -> Iterator[TrialEvent]:
+    if not entries:
+        return
+    header = entries[0]
+    if "format" not in header:
+        raise RecordsError(f"{path}: line 1 is not the header of a journal of tunebox")
+    if header["format"] != FORMAT:
+        raise RecordsError(
+            f"{path} has format {header['format']!r}, written by tunebox "
+            f"{header.get('tunebox')}; update tunebox"
+        )
+    for number, entry in enumerate(entries[1:], start=2):
+        try:
+            event = _event(_restored(entry))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RecordsError(
+                f"{path}: line {number} is not an event of a search: {error!r}"
+            ) from error
+        if event is not None:
+            yield event
+
+
+def _event(entry: dict[str, Any]) -> TrialEvent | None:
+    kind = entry["event"]
+    if kind in ("search_started", "search_ended"):
+        return None
+    trial_id = entry["trial"]
+    check_name(trial_id)  # it is the name of a folder too
+    if kind == "planned":
+        return Planned(trial_id, dict(entry["settings"]))
+    if kind == "started":
+        return Started(trial_id, float(entry["time"]))
+    if kind == "ended":
+        state = TrialState(entry["state"])
+        return Ended(trial_id, state, entry["reason"], float(entry["time"]))
+    if kind != "reported":
+        raise ValueError(f"unknown event {kind!r}")
+    metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
+    report = Report(int(entry["epoch"]), metrics, float(entry["time"]))
+    return Reported(trial_id, report, entry["node"])
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _restored(value: Any) -> Any:
+    """Return the value that `_plain` was given."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"float"}:
+        return float(value["float"])
+    return {key: _restored(item) for key, item in value.items()}
+
+
+def _here() -> dict[str, Any]:
+    return {"host": socket.gethostname(), "pid": os.getpid(), "tunebox": __version__}
