@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.records.sync import SyncResult
 
-__all__ = ["evaluate", "export", "load_model", "read_front", "search", "train"]
+__all__ = ["evaluate", "export", "load_model", "read_front", "search", "sync", "train"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _search(spec: SearchSpec, name: str, uri: str, console: Console | None) -> S
 
     out = Path(spec.search.out)
     folder = create_folder(out, name)
-    recorder = SearchRecorder(folder, spec, MlflowRuns(uri, out, folder.mlflow_ids))
+    recorder = SearchRecorder(folder, spec, MlflowRuns(uri, out, folder.mlflow_ids, folder.outbox))
     observers: list[SearchObserver] = [recorder]
     if console is not None:
         observers.insert(0, SearchProgress(console, name, spec.search))
@@ -156,6 +157,24 @@ def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = No
 
     folder = find_search(name, out)
     return export_trials(folder, pick_trials(read_log(folder), pick), Path(to))
+
+
+def sync(name: str, *, out: str | None = None, tracking_uri: str | None = None) -> "SyncResult":
+    """Deliver what of the search ``name`` still waits for MLflow, and say what became of it.
+
+    Args:
+        name: Of a search that does not run.
+        out: The folder of all searches.
+        tracking_uri: Of MLflow; None for the one that the search was given. User and password
+            are not kept: give them again, or in ``MLFLOW_TRACKING_URI``.
+
+    Raises:
+        RecordsError: There is no such search in ``out``, nothing was kept for MLflow, or the
+            search still runs.
+    """
+    from tunebox.records.sync import sync_search
+
+    return sync_search(find_search(name, out), tracking_uri)
 
 
 def load_model(folder: str | Path) -> "Classifier":

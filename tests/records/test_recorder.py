@@ -134,13 +134,14 @@ def test_what_mlflow_did_not_take_is_a_warning(
     def away(*_: object) -> None:
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("tunebox.records.mlflow_runs._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("tunebox.records.mlflow_delivery._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("tunebox.records.mlflow_delivery.AWAY_SECONDS", 0.1)
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", away)
     out = folder.root.parent
     recorder = SearchRecorder(folder, make_spec(), MlflowRuns(f"sqlite:///{out}/m.db", out))
     replay(recorder)
     recorder.search_ended(interrupted=False)
     [warning] = recorder.warnings
-    assert "did not take" in warning
+    assert "lacks" in warning
     assert "no route to host" in warning
     assert pq.read_table(folder.trials).num_rows == 24

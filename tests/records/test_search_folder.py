@@ -33,7 +33,7 @@ def test_every_file_is_inside_the_folder(tmp_path: Path) -> None:
     folder = create_folder(tmp_path, "first")
     paths = [
         *(folder.search_file, folder.trials, folder.history, folder.front),
-        *(folder.front_html, folder.front_png, folder.ray, folder.mlflow_ids),
+        *(folder.front_html, folder.front_png, folder.ray, folder.mlflow_ids, folder.outbox),
     ]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {folder.root}

@@ -58,6 +58,11 @@ class SearchFolder:
         """Which MLflow runs belong to the search: JSON, without credentials."""
         return self.root / "mlflow.json"
 
+    @property
+    def outbox(self) -> Path:
+        """What is on its way to MLflow: JSON lines, without credentials."""
+        return self.root / "mlflow_outbox.jsonl"
+
 
 def create_folder(out: Path, name: str) -> SearchFolder:
     """Make the folder of a new search.
