@@ -57,11 +57,11 @@ def test_a_run_that_goes_on_is_open_until_it_ends_again() -> None:
 
 
 def test_what_was_to_be_done_to_a_discarded_run_is_not_done() -> None:
-    before = [StartTrial("a", {"x": 1}, {}, 1.0), LogMetrics("a", {"m": 1.0}, 1, 2.0)]
-    after = [StartTrial("a", {"y": 2}, {}, 3.0), LogMetrics("a", {"m": 2.0}, 1, 4.0)]
-    [update] = merge(enumerate([*before, Discard("a"), *after]))
+    start, restart = StartTrial("a", {"x": 1}, {}, 1.0), StartTrial("a", {"y": 2}, {}, 3.0)
+    report, again = LogMetrics("a", {"m": 1.0}, 1, 2.0), LogMetrics("a", {"m": 2.0}, 1, 4.0)
+    [update] = merge(enumerate([start, report, Discard("a"), restart, again]))
     assert update.numbers == [0, 1, 2, 3, 4]
     assert update.discard
-    assert update.start is after[0]
+    assert update.start is restart
     assert update.params == {"y": 2}
-    assert update.metrics == [after[1]]
+    assert update.metrics == [again]

@@ -56,6 +56,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._closing = self._gave_up = self._has_warned = False
         self._last_delivery = 0.0
+        self._piece_sizes: dict[str | None, int] = {}  # operations at once, after a failure
         self._thread: threading.Thread | None = None
         self.error: str | None = None  # what MLflow said last, None while all is well
 
@@ -132,7 +133,7 @@ class Delivery:
             if self._gave_up or (is_child and None not in self._outbox.run_ids):
                 return  # a child needs its parent
             try:
-                self._send(writer, update)
+                self._send_in_pieces(writer, update)
             except Exception as error:
                 self._note(error)
                 failures += 1
@@ -140,6 +141,18 @@ class Delivery:
                     return
             else:
                 self.error, failures = None, 0
+
+    def _send_in_pieces(self, writer: "MlflowWriter", update: RunUpdate) -> None:
+        """Send ``update``, smaller pieces after each failure: so that some of it gets through."""
+        size = self._piece_sizes.get(update.trial_id, len(update.operations))
+        for start in range(0, len(update.operations), size):
+            piece = update.operations[start : start + size]
+            try:
+                self._send(writer, merge(piece)[0])
+            except Exception:
+                self._piece_sizes[update.trial_id] = max(1, len(piece) // 2)
+                raise
+        self._piece_sizes.pop(update.trial_id, None)
 
     def _send(self, writer: "MlflowWriter", update: RunUpdate) -> None:
         """Send ``update``; what MLflow refuses is found in it and sorted out."""

@@ -190,7 +190,8 @@ class MlflowRuns:
 
     def log_artifacts(self, paths: Sequence[Path]) -> None:
         """Store files with the parent run; each is read when its turn comes."""
-        self._post(LogArtifacts(tuple(paths)))
+        for path in paths:  # each for itself: what is large may need several tries
+            self._post(LogArtifacts((path,)))
 
     def log_table(self, file: str, columns: Mapping[str, Sequence[Scalar]]) -> None:
         """Store a table with the parent run that MLflow's page shows as a table."""

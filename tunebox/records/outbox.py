@@ -166,11 +166,13 @@ class Outbox:
 
     def _open(self, path: Path) -> None:
         try:
-            lines = path.read_bytes().splitlines() if path.exists() else []
-            understood = [line for line in lines if line.strip() and self._read_line(line)]
+            content = path.read_bytes() if path.exists() else b""
+            lines = content.splitlines()
+            understood = [line for line in lines if self._read_line(line)]
             if lines and (len(understood) < len(lines) or not self._has_header):
                 self._repair(path, understood)
-            self._needs_line_break = True  # after a line that was cut short; an empty one is none
+            else:
+                self._needs_line_break = bool(lines) and not content.endswith(b"\n")
             self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise RecordsError(f"{path} cannot be opened: {error.strerror or error}") from error

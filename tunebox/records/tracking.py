@@ -21,6 +21,7 @@ front_filter = f'tags."{PARETO_TAG}" = "true"'
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SERVERS = ("http", "https", "databricks")
+_HTTP_CAUSE = re.compile(r"""Caused by .*['":] ?([^'":]+)['"]\)*$""")
 _USER_IN_URI = re.compile(r"(://)[^/\s]*@")
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
@@ -75,7 +76,8 @@ def without_credentials(text: str, uri: str) -> str:
 def first_line(error: Exception, uri: str) -> str:
     """Return what ``error`` says in one line, without the credentials in ``uri``."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return without_credentials(line, uri)
+    cause = _HTTP_CAUSE.search(line)  # the rest says in which call it happened
+    return without_credentials(cause[1] if cause else line, uri)
 
 
 @contextmanager
