@@ -42,7 +42,7 @@ class Outbox:
         Args:
             path: Of the file; None keeps everything in memory.
             tracking_uri: Where it goes, without credentials; noted in a new file.
-            search_id: What a new file calls the search; None: something unique.
+            search_id: What an earlier file called the search; None: it is a new search.
 
         Raises:
             RecordsError: Another process has it open, it cannot be opened, or a later version
@@ -65,7 +65,7 @@ class Outbox:
         self._file: BinaryIO | None = None
         self._file_lock = None if path is None else _locked(path)
         if path is not None:
-            self._open(path)
+            self._open(path, is_known=search_id is not None)
 
     @property
     def num_waiting(self) -> int:
@@ -164,30 +164,36 @@ class Outbox:
             self._needs_line_break = True
             self._warn(f"{self._file.name}: not written: {error.strerror or error}")
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, is_known: bool) -> None:
+        """Read the file and repair it; ``is_known`` when the search had one before."""
         try:
             content = path.read_bytes() if path.exists() else b""
             lines = content.splitlines()
             understood = [line for line in lines if self._read_line(line)]
-            if lines and (len(understood) < len(lines) or not self._has_header):
-                self._repair(path, understood)
-            else:
-                self._needs_line_break = bool(lines) and not content.endswith(b"\n")
+            self._needs_line_break = bool(lines) and not content.endswith(b"\n")
+            is_damaged = len(understood) < len(lines) or (is_known and not self._has_header)
+            if is_damaged or not self._has_header:
+                self._write_anew(path, understood, is_damaged)
             self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise RecordsError(f"{path} cannot be opened: {error.strerror or error}") from error
+
+    def _write_anew(self, path: Path, lines: list[bytes], is_damaged: bool) -> None:
+        """Write the file again with the ``lines`` that make sense, and with a header."""
+        events: list[dict[str, Any]] = []
         if not self._has_header:
             header = {"format": _FORMAT, "version": __version__, "search_id": self.search_id}
-            self._write({**header, "tracking_uri": self.tracking_uri})
-
-    def _repair(self, path: Path, understood: list[bytes]) -> None:
-        """Write the file again with the lines that make sense."""
-        # Which runs were made may be in what is lost: MLflow is asked before any other is made.
-        self._all_in_doubt = True
-        lines = [*understood, json.dumps({"damaged": True}).encode()]
+            events.append({**header, "tracking_uri": self.tracking_uri})
+        if is_damaged:
+            # Which runs there are may be in what is lost: MLflow is asked before any is made.
+            self._all_in_doubt = True
+            events.append({"damaged": True})
+            self._warn(f"{path}: what was damaged is left out, and is sent again or looked up")
+        written = [json.dumps(event).encode() for event in events]
+        lines = [*written, *lines] if not self._has_header else [*lines, *written]
         with replacing(path) as temporary:
             temporary.write_bytes(b"\n".join(lines) + b"\n")
-        self._warn(f"{path}: a damaged line is left out; what it said is sent again or looked up")
+        self._needs_line_break = False
 
     def _read_line(self, line: bytes) -> bool:
         """Take in one line and return whether it made sense."""
