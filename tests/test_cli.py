@@ -20,7 +20,7 @@ from tunebox.records.search_folder import create_folder
 from tunebox.records.trial_tables import write_tables
 from tunebox.spec.write import search_yaml
 
-VERBS = ("search", "front", "export", "train", "evaluate", "ui", "spaces", "spaces check")
+VERBS = ("search", "front", "export", "train", "evaluate", "sync", "ui", "spaces", "spaces check")
 
 
 @dataclass(frozen=True)
@@ -220,6 +220,8 @@ MISTAKES: dict[str, Mistake] = {
     "search elsewhere": Mistake("front a/b", "no search 'a/b' in results; it has none; --out"),
     "search above": Mistake("front ../home", "no search '../home' in results"),
     "no search to export": Mistake("export absent-1 --to e", "no search 'absent-1' in results"),
+    "no search to sync": Mistake("sync absent-1", "no search 'absent-1' in results; it has none"),
+    "search above to sync": Mistake("sync ../home", "no search '../home' in results"),
     "no folder of searches": Mistake("front a --out nowhere", "no search 'a' in nowhere"),
 }
 
@@ -253,6 +255,7 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("export made-1 --pick best:speed --to e", "no trial on the front reports 'speed'; pick"),
         ("export made-1 --pick nothing --to e", "no trial 'nothing'; pick one of all, knee, best:"),
         ("export made-1 --to there", "there/t0"),
+        ("sync made-1", "made-1/mlflow_outbox.jsonl is missing: nothing waits for MLflow"),
         ("search digits --name made-1", "made-1 exists already; choose another name with --name"),
     ],
 )
