@@ -9,7 +9,9 @@ from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialS
 
 
 @dataclass
-class _ToCome:
+class ToCome:
+    """A trial that has not ended, with what it will report and how it will end."""
+
     trial: TrialRecord
     state: TrialState
     reports: list[Report]
@@ -22,13 +24,13 @@ class MadeSearch:
         made = make_log(num_trials, seed)
         self.log = TrialLog(made.objectives)
         self._generator = random.Random(seed)
-        self._running: dict[str, _ToCome] = {}
-        self._waiting = [_ToCome(t, t.state, t.history) for t in made.trials.values()]
+        self._running: dict[str, ToCome] = {}
+        self.waiting = [ToCome(t, t.state, t.history) for t in made.trials.values()]
 
     def step(self, observer: SearchObserver) -> bool:
         """Let one trial start, report or end; return False when all have ended."""
-        if self._waiting and len(self._running) < 4:
-            coming = self._waiting.pop(0)
+        if self.waiting and len(self._running) < 4:
+            coming = self.waiting.pop(0)
             trial = coming.trial
             trial.state, trial.history = TrialState.RUNNING, []
             self._running[trial.trial_id] = coming
@@ -46,7 +48,7 @@ class MadeSearch:
             del self._running[trial_id]
             observer.trial_ended(trial)
         observer.tick()
-        return bool(self._waiting or self._running)
+        return bool(self.waiting or self._running)
 
     def run(self, observer: SearchObserver, num_steps: int | None = None) -> bool:
         """Take ``num_steps`` steps, None: all that are left; return whether any are left."""
