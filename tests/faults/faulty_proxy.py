@@ -8,7 +8,8 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Fault = Literal["error", "lost answer"]
+Fault = Literal["error", "lost answer", "late answer"]
+LATE = 2.5  # seconds
 
 
 class FaultyProxy:
@@ -71,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "lost answer":
             self.close_connection = True  # the server did the work, and nobody hears of it
             return
+        if fault == "late answer":
+            time.sleep(LATE)
         kept = [(k, v) for k, v in answer.getheaders() if k.lower() == "content-type"]
         self._answer(answer.status, kept, content)
 
@@ -78,7 +81,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (*headers, ("Content-Length", str(len(content)))):
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        try:
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:  # the client did not wait
+            self.close_connection = True
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on

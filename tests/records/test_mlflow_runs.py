@@ -262,6 +262,8 @@ def test_a_server_that_is_not_there_is_told_soon_and_without_the_password(
     for said in (runs.error, caplog.text, runs.public_uri):
         assert "secret" not in said
         assert "me:" not in said
+    assert runs._delivery._thread is not None
+    runs._delivery._thread.join(30)
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 

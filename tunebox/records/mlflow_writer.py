@@ -6,6 +6,7 @@ Imports MLflow, which takes seconds: imported by the thread that sends, and by v
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -136,7 +137,8 @@ class MlflowWriter:
                 "parent_run_id": self._outbox.run_ids[None],
                 "search_id": self._outbox.search_id,
             }
-            write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
+            with suppress(OSError):  # a full disk must not keep anything from MLflow
+                write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
 
     def _send_values(self, run_id: str, update: RunUpdate) -> None:
         log_values(

@@ -126,9 +126,9 @@ class Outbox:
             self._write(event)
 
     def _keep(self, number: int, operation: Operation) -> None:
+        self.told.hear(operation)
         self._last_number = number
         self._waiting[number] = operation
-        self.told.hear(operation)
 
     def _hear(self, event: dict[str, Any]) -> None:
         match event:
