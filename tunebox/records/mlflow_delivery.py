@@ -144,15 +144,16 @@ class Delivery:
 
     def _send_in_pieces(self, writer: "MlflowWriter", update: RunUpdate) -> None:
         """Send ``update``, smaller pieces after each failure: so that some of it gets through."""
-        size = self._piece_sizes.get(update.trial_id, len(update.operations))
-        for start in range(0, len(update.operations), size):
-            piece = update.operations[start : start + size]
+        operations = update.operations
+        size = self._piece_sizes.pop(update.trial_id, len(operations))
+        while operations:
+            piece, operations = operations[:size], operations[size:]
             try:
                 self._send(writer, merge(piece)[0])
             except Exception:
                 self._piece_sizes[update.trial_id] = max(1, len(piece) // 2)
                 raise
-        self._piece_sizes.pop(update.trial_id, None)
+            size *= 2
 
     def _send(self, writer: "MlflowWriter", update: RunUpdate) -> None:
         """Send ``update``; what MLflow refuses is found in it and sorted out."""
