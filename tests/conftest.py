@@ -1,3 +1,5 @@
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,3 +42,30 @@ def real_search(tmp_path_factory: pytest.TempPathFactory) -> RealSearch:
     (home / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     printed = succeed("search", "methods.yaml", "--out", "out", "--address", "local", cwd=home)
     return RealSearch(home, home / "out", SearchFolder(home / "out" / "methods-1"), printed)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has set up: that takes seconds, a copy of it none."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def make_store(empty_store: Path) -> Callable[[Path], str]:
+    """Put an empty store into a folder and return its URI."""
+
+    def make(out: Path) -> str:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_store, out / "mlflow.db")
+        return f"sqlite:///{out / 'mlflow.db'}"
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

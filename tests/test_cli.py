@@ -20,7 +20,10 @@ from tunebox.records.search_folder import create_folder
 from tunebox.records.trial_tables import write_tables
 from tunebox.spec.write import search_yaml
 
-VERBS = ("search", "front", "replay", "export", "train", "evaluate", "ui", "spaces", "spaces check")
+VERBS = (
+    *("search", "front", "replay", "export", "train", "evaluate", "sync", "ui"),
+    *("spaces", "spaces check"),
+)
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,8 @@ MISTAKES: dict[str, Mistake] = {
     "no recording": Mistake("replay absent-1", "no search 'absent-1' in results; it has none"),
     "no seeds": Mistake("replay a --seeds 0", "'--seeds': Input should be greater than or equal"),
     "no search to export": Mistake("export absent-1 --to e", "no search 'absent-1' in results"),
+    "no search to sync": Mistake("sync absent-1", "no search 'absent-1' in results; it has none"),
+    "search above to sync": Mistake("sync ../home", "no search '../home' in results"),
     "no folder of searches": Mistake("front a --out nowhere", "no search 'a' in nowhere"),
 }
 
@@ -270,6 +275,7 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("replay made-1 --set trials=5", "'trials' is no setting of a replay; it has min_epochs"),
         ("replay made-1 --set min_epochs", "'min_epochs' is not KEY=VALUE; give settings like"),
         ("replay made-1 --set min_epochs=99", "min_epochs must be at most max_epochs, got"),
+        ("sync made-1", "made-1/mlflow_outbox.jsonl is missing: nothing waits for MLflow"),
         ("search digits --name made-1", "made-1 exists already; choose another name with --name"),
     ],
 )

@@ -193,6 +193,7 @@ print("LOADED", code or 0, *loaded)
         (["spaces", "check", "digits"], 0),
         (["front", "absent"], 2),
         (["export", "absent", "--to", "x"], 2),
+        (["sync", "absent"], 2),
         (["search", "absent.yaml"], 2),
         (["search", "digits", "--trials", "0"], 2),
         (["train", "digits"], 2),

@@ -5,10 +5,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunebox.api import load_model, read_front, search
+    from tunebox.api import load_model, read_front, search, sync
 
 __version__ = version("tunebox")
-__all__ = ["__version__", "load_model", "read_front", "search"]
+__all__ = ["__version__", "load_model", "read_front", "search", "sync"]
 
 # The package of this name is imported now (it is empty) and forgotten: imported later, it would
 # take the place of the function.
@@ -18,7 +18,7 @@ globals().pop("search")
 
 def __getattr__(name: str) -> Any:
     # Ray, MLflow and torch are slow to import; a verb that needs none of them should not wait.
-    if name in ("load_model", "read_front", "search"):
+    if name in ("load_model", "read_front", "search", "sync"):
         from tunebox import api
 
         return getattr(api, name)

@@ -20,6 +20,7 @@ from tunebox.records.search_folder import (
     next_free_name,
     open_folder,
 )
+from tunebox.records.sync import search_tracking_uri
 from tunebox.records.tracking import (
     front_filter,
     public_uri,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "read_front",
     "replay",
     "search",
+    "sync",
     "train",
 ]
 
@@ -142,7 +145,7 @@ def _resume(
         check_num_trials(spec, past.num_planned)
         with _cluster(spec, console, num_trials=num_left(spec, past)):
             cut_journal(folder.journal, journal)
-            uri = resolve_tracking_uri(tracking_uri, out)
+            uri = search_tracking_uri(folder, tracking_uri)
             result = _search(spec, past, folder, uri, console)
     if journal.warning is not None:
         result.warnings.append(journal.warning)
@@ -187,7 +190,8 @@ def _search(
     from tunebox.records.recorder import SearchRecorder
     from tunebox.search.run import is_complete, run_search
 
-    recorder = SearchRecorder(folder, spec, MlflowRuns(uri, folder.root.parent, folder.mlflow_ids))
+    runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
+    recorder = SearchRecorder(folder, spec, runs)
     # the journal first: nothing is recorded that a resume would not know of
     observers: list[SearchObserver] = [JournalWriter(folder.journal, folder.name)]
     if console is not None:
@@ -251,6 +255,24 @@ def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = No
 
     folder = find_search(name, out)
     return export_trials(folder, pick_trials(read_log(folder), pick), Path(to))
+
+
+def sync(name: str, *, out: str | None = None, tracking_uri: str | None = None) -> "SyncResult":
+    """Deliver what of the search ``name`` still waits for MLflow, and say what became of it.
+
+    Args:
+        name: Of a search that does not run.
+        out: The folder of all searches.
+        tracking_uri: Of MLflow; None for the one that the search was given. User and password
+            are not kept: give them again, or in ``MLFLOW_TRACKING_URI``.
+
+    Raises:
+        RecordsError: There is no such search in ``out``, nothing was kept for MLflow, or the
+            search still runs.
+    """
+    from tunebox.records.sync import sync_search
+
+    return sync_search(find_search(name, out), tracking_uri)
 
 
 def load_model(folder: str | Path) -> "Classifier":

@@ -310,7 +310,35 @@ def evaluate(
     console.print(evaluation_table(result.report, f"{folder} on the test part"))
     for path in result.files:
         console.print(f"  {path}", soft_wrap=True)
-    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
+    for line in (f"MLflow  {result.tracking_uri}", *result.warnings):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
+def sync(
+    name: Annotated[str, typer.Argument(help="A search.")],
+    out: Out = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(help="Of MLflow. [default: as in the search, without user and password]"),
+    ] = None,
+) -> None:
+    """Deliver to MLflow what a search could not: MLflow was away, or the search was killed.
+
+    Example: tunebox sync digits-1
+    """
+    from tunebox import api
+
+    result = api.sync(name, out=out, tracking_uri=tracking_uri)
+    console = _console()
+    for line in (*result.warnings, *(f"refused {refusal}" for refusal in result.refusals)):
+        console.print(line, soft_wrap=True)
+    store = f"MLflow at {result.tracking_uri}"
+    console.print(f"delivered {result.num_delivered} updates to {store}", soft_wrap=True)
+    if result.num_waiting:
+        left = f"{store} still lacks {result.num_waiting} updates ({result.error})"
+        typer.echo(f"error: {left}; run the same command again later", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunebox.errors import RecordsError
 from tunebox.records.evaluation import record_evaluation, write_evaluation
 from tunebox.records.model_folder import TRIAL_FILE, load_model
 from tunebox.records.tracking import public_uri, resolve_tracking_uri
@@ -21,6 +22,7 @@ class EvaluateResult:
     report: "RobustnessReport"
     files: list[Path]
     tracking_uri: str
+    warnings: list[str]
 
 
 def evaluate(
@@ -56,17 +58,17 @@ def evaluate(
     )
     files = write_evaluation(folder, report.rows)
     summary = report.curvature
-    record_evaluation(
-        folder,
-        report.rows,
-        tracking_uri=uri,
-        out=folder_of_all,
-        seed=seed,
-        extra={
-            "curvature/mean": summary.mean,
-            "curvature/median": summary.median,
-            "curvature/quantile_05": summary.quantile_05,
-            "curvature/quantile_95": summary.quantile_95,
-        },
-    )
-    return EvaluateResult(report, files, public_uri(uri))
+    extra = {
+        "curvature/mean": summary.mean,
+        "curvature/median": summary.median,
+        "curvature/quantile_05": summary.quantile_05,
+        "curvature/quantile_95": summary.quantile_95,
+    }
+    warnings = []
+    try:
+        record_evaluation(
+            folder, report.rows, tracking_uri=uri, out=folder_of_all, seed=seed, extra=extra
+        )
+    except RecordsError as error:  # what was measured is in the files
+        warnings.append(f"{error}; the files have all")
+    return EvaluateResult(report, files, public_uri(uri), warnings)

@@ -26,8 +26,6 @@ from tunebox.trials import non_finite_metric
 if TYPE_CHECKING:
     from tunebox.training.trial_run import TrialRun
 
-_MLFLOW_TIMEOUT = 60.0  # seconds without progress, at the end
-
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -83,9 +81,15 @@ def train(
     _write_model(target, spec, run, metrics)
     runs.log_artifacts([target])
     runs.end_search("KILLED" if interrupted() else "FINISHED")
-    undelivered = runs.close(_MLFLOW_TIMEOUT)
-    warnings = [f"MLflow did not take {undelivered} updates"] if undelivered else []
-    return TrainResult(target, metrics, runs.public_uri, interrupted(), warnings)
+    runs.close()
+    return TrainResult(target, metrics, runs.public_uri, interrupted(), _warnings(runs))
+
+
+def _warnings(runs: MlflowRuns) -> list[str]:
+    if not runs.num_waiting and not runs.refusals:
+        return []
+    reason = runs.error or next(iter(runs.refusals), "it is slow")
+    return [f"MLflow at {runs.public_uri} lacks part of the run ({reason}); the model has all"]
 
 
 def _fixed_spec(file: str, seed: int | None, overrides: dict[str, Any]) -> SearchSpec:
@@ -139,7 +143,7 @@ def _run_epochs(
             culprit = non_finite_metric(metrics)
             if culprit is not None:
                 runs.end_search("FAILED")
-                runs.close(_MLFLOW_TIMEOUT)
+                runs.close()
                 raise TuneboxError(
                     f"the training diverged: {culprit} was {metrics[culprit]} at epoch "
                     f"{run.epoch}; try a lower optimizer/lr"

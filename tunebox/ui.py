@@ -38,13 +38,14 @@ def serve(host: str, port: int, out: str | None, tracking_uri: str | None) -> in
     print(f"MLflow at http://{host}:{port}  (Ctrl-C ends it)")
     print(f"the front: {ui_address(host, port, _experiment_id(uri, folder))}")
     print(f"           or filter runs by {front_filter}", flush=True)
-    return _run(ui_command(uri, folder, host, port))
+    return _run(ui_command(folder, host, port), uri)
 
 
-def _run(command: list[str]) -> int:
-    """Run the server until it ends, or until Ctrl-C or SIGTERM; nothing of it is left behind."""
+def _run(command: list[str], uri: str) -> int:
+    """Serve the store until the end, Ctrl-C or SIGTERM; nothing of the server is left behind."""
     # MLflow's queue of jobs is for its language models: seven processes that we do not need
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

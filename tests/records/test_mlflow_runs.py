@@ -1,4 +1,4 @@
-import socket
+import os
 import threading
 import time
 from collections import Counter
@@ -12,8 +12,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tests.command_line import free_port
 from tests.records.make_log import START, make_report
-from tunebox.records import mlflow_runs, mlflow_values
+from tunebox.records import mlflow_delivery, mlflow_values
 from tunebox.records.mlflow_runs import MlflowRuns
 from tunebox.records.tracking import front_filter
 from tunebox.trials import TrialState
@@ -29,7 +30,7 @@ def runs_of(uri: str, filter_string: str = "") -> list[Run]:
 
 
 def wait_until_sent(runs: MlflowRuns) -> None:
-    while runs._num_delivered < runs._num_posted:
+    while runs.num_waiting:
         time.sleep(0.01)
 
 
@@ -72,7 +73,7 @@ def test_a_search_becomes_a_parent_run_with_a_child_for_each_trial(
     runs.log_table("front_table.json", {"trial_id": ["a"], "clean_accuracy": [0.2]})
     runs.log_artifacts([search_file, out / "absent.png"])
     runs.end_search("FINISHED")
-    assert runs.close(30) == 0
+    assert runs.close() == 0
 
     by_name = {run.info.run_name: run for run in runs_of(uri)}
     assert set(by_name) == {"s-1", "a", "b"}
@@ -121,7 +122,7 @@ def test_the_tag_of_the_front_moves(tmp_path: Path, make_store: MakeStore) -> No
         assert {run.info.run_name for run in runs_of(uri, front_filter)} == set(front)
     runs.set_front(["c"])
     runs.set_front([])  # c was on the front for a moment that MLflow never saw
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     assert runs_of(uri, front_filter) == []
 
 
@@ -130,14 +131,14 @@ def test_what_waits_is_sent_in_few_calls(
 ) -> None:
     uri = make_store(tmp_path)
     runs = MlflowRuns(uri, tmp_path)
-    with runs._changed:  # the thread sees nothing before all is posted
+    with runs._delivery._changed:  # the thread sees nothing before all is posted
         runs.start_search("s-1", {f"p{i}": i for i in range(250)}, {})
         for trial_id in ("a", "b"):
             runs.start_trial(trial_id, {"x": 1})
             for epoch in range(1, 401):
                 runs.log_report(trial_id, make_report(epoch, 0.5, 0.5))
             runs.end_trial(trial_id, TrialState.FINISHED, {})
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     # 250 parameters are 3 calls; 400 reports of 4 metrics are 2 calls for each trial
     assert calls == {"create_run": 3, "log_batch": 3 + 2 + 2}
     by_name = {run.info.run_name: run for run in runs_of(uri)}
@@ -156,7 +157,7 @@ def test_long_values_and_strange_keys_arrive(tmp_path: Path, make_store: MakeSto
     runs.start_trial("a", {})
     runs.end_trial("a", TrialState.FAILED, {"tunebox.reason": "y" * 20_000})
     runs.log_search_metrics(0, {"broken": float("nan"), "huge": float("inf")})
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     by_name = {run.info.run_name: run for run in runs_of(uri)}
     params = by_name["s-1"].data.params
     assert len(params) == 3
@@ -185,7 +186,9 @@ def test_no_call_waits_for_mlflow(
         runs.log_report(f"t{number}", make_report(1, 0.5, 0.5))
     assert time.monotonic() - start < 1.0
     assert runs.parent_run_id is None
-    assert runs.close(0.1) == 401  # no progress: all are told as undelivered
+    monkeypatch.setattr(mlflow_delivery, "END_SECONDS", 0.2)
+    assert runs.close() == 401  # no progress: all are told as undelivered
+    assert time.monotonic() - start < 2.0
     release.set()
 
 
@@ -196,8 +199,8 @@ def test_while_mlflow_is_away_the_updates_wait(
     caplog: pytest.LogCaptureFixture,
     calls: Counter[str],
 ) -> None:
-    monkeypatch.setattr(mlflow_runs, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(mlflow_runs, "_LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(mlflow_delivery, "_LONGEST_PAUSE", 0.01)
     create_run, failures = MlflowClient.create_run, iter(range(12))
 
     def away(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
@@ -213,18 +216,18 @@ def test_while_mlflow_is_away_the_updates_wait(
     for number in range(12):
         runs.start_trial(f"t{number}", {"x": number})
         runs.log_report(f"t{number}", make_report(1, 0.5, 0.5))
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     names = Counter(run.info.run_name for run in runs_of(uri))
     assert names == {"s-1": 1, **{f"t{number}": 1 for number in range(12)}}
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "the answer got lost" in caplog.text
-    assert runs.first_error == "the answer got lost"
+    assert runs.error is None
 
 
 def test_a_store_that_never_works_is_reported_and_raises_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mlflow_runs, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.001)
 
     def broken(*_: Any, **__: Any) -> None:
         raise MlflowException("no route to the server")  # what a lost connection looks like
@@ -235,34 +238,39 @@ def test_a_store_that_never_works_is_reported_and_raises_nothing(
     runs.start_search("s-1", {}, {})
     runs.start_trial("a", {})
     runs.end_trial("a", TrialState.FINISHED, {})
-    assert runs.close(10) == 3
+    monkeypatch.setattr(mlflow_delivery, "AWAY_SECONDS", 0.1)
+    assert runs.close() == 3
     assert len(caplog.records) == 1
+    assert runs.error == "no route to the server"
     assert runs.parent_run_id is None
     assert runs.run_id("a") is None
 
 
-def test_a_server_that_is_not_there_is_told_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_is_not_there_is_told_soon_and_without_the_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mlflow_runs, "_FIRST_PAUSE", 0.01)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    runs = MlflowRuns(f"http://me:secret@127.0.0.1:{port}", tmp_path)
+    monkeypatch.setattr(mlflow_delivery, "AWAY_SECONDS", 0.5)
+    runs = MlflowRuns(f"http://me:secret@127.0.0.1:{free_port()}", tmp_path)
     runs.start_search("s-1", {}, {})
     runs.start_trial("a", {})
     start = time.monotonic()
-    assert runs.close(60) == 2
+    assert runs.close() == 2
     assert time.monotonic() - start < 5
-    assert runs.first_error is not None
-    assert "refused" in runs.first_error
-    assert "secret" not in runs.public_uri
+    assert runs.error is not None
+    assert "refused" in runs.error
+    assert "127.0.0.1" in caplog.text
+    for said in (runs.error, caplog.text, runs.public_uri):
+        assert "secret" not in said
+        assert "me:" not in said
+    assert runs._delivery._thread is not None
+    runs._delivery._thread.join(30)
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
 def test_an_update_that_is_refused_does_not_hold_up_the_others(
     tmp_path: Path, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_runs, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.001)
     uri = make_store(tmp_path)
     log_batch = MlflowClient.log_batch
 
@@ -273,12 +281,13 @@ def test_an_update_that_is_refused_does_not_hold_up_the_others(
 
     monkeypatch.setattr(MlflowClient, "log_batch", picky)
     runs = MlflowRuns(uri, tmp_path)
-    with runs._changed:
+    with runs._delivery._changed:
         runs.start_search("s-1", {}, {})
         for trial_id in ("a", "b"):
             runs.start_trial(trial_id, {"x": 1})
             runs.log_report(trial_id, make_report(1, 0.5, 0.5))
-    assert runs.close(10) == 2
+    assert runs.close() == 0
+    assert runs.refusals == ["a: not this one"] * 2  # its parameters, and its report
     by_name = {run.info.run_name: run for run in runs_of(uri)}
     assert by_name["b"].data.metrics["clean_accuracy"] == 0.5
     assert by_name["a"].data.metrics == {}
@@ -288,7 +297,7 @@ def test_mlflow_of_the_program_around_is_left_alone(tmp_path: Path, make_store: 
     before = mlflow.get_tracking_uri()
     runs = MlflowRuns(make_store(tmp_path), tmp_path)
     runs.start_search("s-1", {}, {})
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     assert mlflow.get_tracking_uri() == before
     assert mlflow.active_run() is None
 
@@ -296,7 +305,7 @@ def test_mlflow_of_the_program_around_is_left_alone(tmp_path: Path, make_store: 
 def test_ids_are_noted_without_credentials(tmp_path: Path, make_store: MakeStore) -> None:
     runs = MlflowRuns(make_store(tmp_path) + "?timeout=30", tmp_path, tmp_path / "mlflow.json")
     runs.start_search("s-1", {}, {})
-    assert runs.close(30) == 0
+    assert runs.close() == 0
     text = (tmp_path / "mlflow.json").read_text(encoding="utf-8")
     assert runs.parent_run_id is not None
     assert runs.parent_run_id in text
@@ -304,5 +313,5 @@ def test_ids_are_noted_without_credentials(tmp_path: Path, make_store: MakeStore
 
 
 def test_nothing_to_send_needs_no_mlflow(tmp_path: Path) -> None:
-    assert MlflowRuns(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).close(1) == 0
+    assert MlflowRuns(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).close() == 0
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,3 @@
-import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.records.make_log import make_log, make_spec
+from tests.records.made_search import MadeSearch
+from tests.records.make_log import make_spec
 from tunebox.records import recorder as recorder_module
 from tunebox.records.mlflow_runs import MlflowRuns
 from tunebox.records.recorder import SearchRecorder
@@ -14,40 +14,17 @@ from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.records.tracking import front_filter
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
-from tunebox.trials import TrialLog, TrialState
+from tunebox.trials import TrialLog
 
 FILES = ("search.yaml", "trials.parquet", "history.parquet", "front.parquet", "front.html")
 
 
 def replay(recorder: SearchRecorder, seed: int = 0) -> TrialLog:
-    """Let ``recorder`` hear a search in which trials run side by side, and return its log."""
-    finished = make_log(24, seed)
-    log = TrialLog(finished.objectives)
-    recorder.search_started(log)
-    generator = random.Random(seed)
-    waiting = list(finished.trials.values())
-    running: dict[str, list[object]] = {}
-    while waiting or running:
-        if waiting and len(running) < 4:
-            trial = waiting.pop(0)
-            running[trial.trial_id] = [trial.state, list(trial.history)]
-            trial.state, trial.history = TrialState.RUNNING, []
-            log.trials[trial.trial_id] = trial
-            recorder.trial_started(trial)
-        trial_id = generator.choice(sorted(running))
-        trial = log.trials[trial_id]
-        state, reports = running[trial_id]
-        assert isinstance(state, TrialState)
-        assert isinstance(reports, list)
-        if reports:
-            trial.history.append(reports.pop(0))
-            recorder.trial_reported(trial, trial.history[-1])
-        else:
-            trial.state = TrialState.INTERRUPTED if state is TrialState.RUNNING else state
-            del running[trial_id]
-            recorder.trial_ended(trial)
-        recorder.tick()
-    return log
+    """Let ``recorder`` hear a whole search but for its end, and return its log."""
+    search = MadeSearch(seed=seed)
+    recorder.search_started(search.log)
+    search.run(recorder)
+    return search.log
 
 
 @pytest.fixture
@@ -134,13 +111,14 @@ def test_what_mlflow_did_not_take_is_a_warning(
     def away(*_: object) -> None:
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr("tunebox.records.mlflow_runs._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("tunebox.records.mlflow_delivery._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("tunebox.records.mlflow_delivery.AWAY_SECONDS", 0.1)
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", away)
     out = folder.root.parent
     recorder = SearchRecorder(folder, make_spec(), MlflowRuns(f"sqlite:///{out}/m.db", out))
     replay(recorder)
     recorder.search_ended(interrupted=False)
     [warning] = recorder.warnings
-    assert "did not take" in warning
+    assert "lacks" in warning
     assert "no route to host" in warning
     assert pq.read_table(folder.trials).num_rows == 24

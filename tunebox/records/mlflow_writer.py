@@ -6,6 +6,7 @@ Imports MLflow, which takes seconds: imported by the thread that sends, and by v
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import TypeVar
@@ -14,22 +15,18 @@ from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tunebox.errors import RecordsError
 from tunebox.records import mlflow_values as values
 from tunebox.records.files import write_text
-from tunebox.records.mlflow_operations import (
-    EndSearch,
-    EndTrial,
-    LogMetrics,
-    LogTable,
-    StartSearch,
-    StartTrial,
-)
+from tunebox.records.mlflow_operations import LogMetrics, LogTable, StartSearch, StartTrial
+from tunebox.records.outbox import Outbox
 from tunebox.records.run_updates import RunUpdate
 from tunebox.records.tracking import get_or_create_experiment, public_uri
 from tunebox.spec.space import Scalar
 
 _PARENT_TAG = "mlflow.parentRunId"
 _TABLES_TAG = "mlflow.loggedArtifacts"  # which files the page shows as tables
+_KEY_TAG = "tunebox.run_key"  # of no other run: the id of the search and of the trial
 _Item = TypeVar("_Item")
 
 
@@ -38,92 +35,112 @@ class RunMissingError(LookupError):
 
 
 class MlflowWriter:
-    """Sends updates to the store at ``uri``, and knows which run belongs to which trial.
+    """Sends updates to the store at ``uri``; which run belongs to which trial is in the outbox.
 
-    Sets nothing global in MLflow: a program that uses tunebox keeps its own tracking URI.
+    An update may be sent again, whole, whatever became of it before: a run that may be there is
+    looked up, files and tags are replaced, and MLflow takes a metric of the same step, value and
+    time once. Sets nothing global in MLflow: a program that uses tunebox keeps its own tracking
+    URI.
     """
 
-    def __init__(self, uri: str, out: Path, ids_file: Path | None = None) -> None:
+    def __init__(self, uri: str, out: Path, outbox: Outbox, ids_file: Path | None = None) -> None:
         # Both announce every step of the making of a database, into the display of the search.
         for name in ("mlflow.store.db.utils", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._uri = uri
+        self._outbox = outbox
         self._ids_file = ids_file
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = get_or_create_experiment(self.client, uri, out)
-        self.run_ids: dict[str | None, str] = {}  # None: the parent run
-        self._attempted: set[str | None] = set()  # runs whose making may have failed half way
+        self._check_store()
 
     def send(self, update: RunUpdate) -> None:
-        """Carry out ``update``; what is done is taken out of it, also when the rest fails.
+        """Carry out ``update``.
 
         Raises:
             RunMissingError: The run, or the parent run of a new one, was never opened.
         """
+        if update.discard:
+            self._discard(update.trial_id)
         if update.start is not None:
             self._open(update.trial_id, update.start)
-            update.start = None
-        run_id = self.run_ids.get(update.trial_id)
+        run_id = self._outbox.run_ids.get(update.trial_id)
         if run_id is None:
+            if update.discard:
+                return  # and nothing came after it
             raise RunMissingError(f"no run for {update.trial_id or 'the search'}")
         self._send_values(run_id, update)
-        while update.files:
-            path = update.files[0]
+        for path in update.files:
             if path.is_dir():
                 self.client.log_artifacts(run_id, str(path), path.name)
             elif path.is_file():  # a picture that could not be drawn is not there
                 self.client.log_artifact(run_id, str(path))
-            update.files.pop(0)
-        while update.tables:
-            self._send_table(run_id, update.tables[0])
-            update.tables.pop(0)
-        if update.end is not None:
-            self._close(run_id, update.end)
-            update.end = None
+        for table in update.tables:
+            self._send_table(run_id, table)
+        if update.status is not None:
+            set_status(self.client, run_id, *update.status)
+
+    def _check_store(self) -> None:
+        """Raise RecordsError where the runs that were made are in another store."""
+        parent = self._outbox.run_ids.get(None)
+        try:
+            if parent is not None:
+                self.client.get_run(parent)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise RecordsError(
+                f"it has no run {parent}; the runs of this search were made in "
+                f"{self._outbox.tracking_uri}, which --tracking-uri can name"
+            ) from error
 
     def _open(self, trial_id: str | None, start: StartSearch | StartTrial) -> None:
-        tags = {name: values.tag(value) for name, value in start.tags.items()}
+        key = f"{self._outbox.search_id}/{trial_id or ''}"
+        tags = {name: values.tag(value) for name, value in start.tags.items()} | {_KEY_TAG: key}
         if trial_id is not None:
-            parent = self.run_ids.get(None)
+            parent = self._outbox.run_ids.get(None)
             if parent is None:
                 raise RunMissingError("no run for the search")
             tags[_PARENT_TAG] = parent
-        if trial_id not in self.run_ids:
-            name = start.name if isinstance(start, StartSearch) else start.trial_id
-            self.run_ids[trial_id] = self._find_or_create(trial_id, name, start.time, tags)
+        if trial_id not in self._outbox.run_ids:
+            run_id = self._find(key) if self._outbox.is_in_doubt(trial_id) else None
+            if run_id is None:
+                self._outbox.creating(trial_id)
+                name = start.name if isinstance(start, StartSearch) else start.trial_id
+                run = self.client.create_run(
+                    self.experiment_id, round(start.time * 1000), tags=tags, run_name=name
+                )
+                run_id = str(run.info.run_id)
+            self._outbox.created(trial_id, run_id)
         if trial_id is None:
             self._write_ids()
 
-    def _find_or_create(
-        self, trial_id: str | None, name: str, time: float, tags: dict[str, str]
-    ) -> str:
-        milliseconds = round(time * 1000)
-        if trial_id in self._attempted:
-            # The call before may have got through with its answer lost: no second run then.
-            found = self.client.search_runs(
-                [self.experiment_id],
-                f"attributes.run_name = '{name}' and attributes.start_time = {milliseconds}",
-            )
-            if found:
-                return str(found[0].info.run_id)
-        self._attempted.add(trial_id)
-        run = self.client.create_run(
-            self.experiment_id, start_time=milliseconds, tags=tags, run_name=name
-        )
-        self._attempted.discard(trial_id)
-        return str(run.info.run_id)
+    def _find(self, key: str) -> str | None:
+        """Return the run with this key, which a call made whose answer was lost."""
+        found = self.client.search_runs([self.experiment_id], f"tags.`{_KEY_TAG}` = '{key}'")
+        return str(found[0].info.run_id) if found else None
+
+    def _discard(self, trial_id: str | None) -> None:
+        assert trial_id is not None
+        run_id = self._outbox.run_ids.get(trial_id)
+        if run_id is None and self._outbox.is_in_doubt(trial_id):
+            run_id = self._find(f"{self._outbox.search_id}/{trial_id}")
+        if run_id is not None and self.client.get_run(run_id).info.lifecycle_stage == "active":
+            self.client.delete_run(run_id)
+        self._outbox.gone(trial_id)
 
     def _write_ids(self) -> None:
         if self._ids_file is not None:
             ids = {
                 "tracking_uri": public_uri(self._uri),
                 "experiment_id": self.experiment_id,
-                "parent_run_id": self.run_ids[None],
+                "parent_run_id": self._outbox.run_ids[None],
+                "search_id": self._outbox.search_id,
             }
-            write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
+            with suppress(OSError):  # a full disk must not keep anything from MLflow
+                write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
 
     def _send_values(self, run_id: str, update: RunUpdate) -> None:
-        # MLflow takes a value that it has already, so a retry may send all of them again.
         log_values(
             self.client,
             run_id,
@@ -137,9 +154,6 @@ class MlflowWriter:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # set and taken away unsent
                     raise
-        update.metrics.clear()
-        update.params.clear()
-        update.tags.clear()
 
     def _send_table(self, run_id: str, table: LogTable) -> None:
         # MLflow's own log_table adds to the rows that are there: a retry would double them.
@@ -148,9 +162,6 @@ class MlflowWriter:
         self.client.set_tag(
             run_id, _TABLES_TAG, json.dumps([{"path": table.file, "type": "table"}])
         )
-
-    def _close(self, run_id: str, end: EndTrial | EndSearch) -> None:
-        terminate(self.client, run_id, end.status, end.time)
 
 
 def _metrics(operation: LogMetrics) -> list[Metric]:
@@ -181,13 +192,15 @@ def log_values(
         client.log_batch(run_id, list(metric_chunk), list(param_chunk), list(tag_chunk))
 
 
-def terminate(client: MlflowClient, run_id: str, status: str, time: float) -> None:
-    """Close a run."""
-    milliseconds = round(time * 1000)
+def set_status(client: MlflowClient, run_id: str, status: str, end_time: float | None) -> None:
+    """Close a run, or open it again as RUNNING, with ``end_time`` None."""
+    milliseconds = None if end_time is None else round(end_time * 1000)
     store = getattr(getattr(client, "_tracking_client", None), "store", None)
     if store is not None:
         # set_terminated prints two lines for each run of a server, into the search's display
         store.update_run_info(run_id, RunStatus.from_string(status), milliseconds, None)
+    elif end_time is None:
+        client.update_run(run_id, status)
     else:
         client.set_terminated(run_id, status, milliseconds)
 

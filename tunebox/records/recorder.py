@@ -10,16 +10,15 @@ from tunebox.records.pace import Pace
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import write_tables
-from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
 from tunebox.spec.space import Scalar
 from tunebox.spec.write import search_yaml
-from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord
+from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
 
 _log = logging.getLogger(__name__)
 
 _TABLE_PAUSE = 5.0  # seconds; longer once writing takes long
 _FRONT_PAUSE = 1.0
-_MLFLOW_TIMEOUT = 60.0  # seconds without progress at the end of a search
 
 
 class SearchRecorder(SearchObserver):
@@ -36,8 +35,12 @@ class SearchRecorder(SearchObserver):
         self.warnings: list[str] = []  # what went wrong without stopping the search
 
     def search_started(self, log: TrialLog) -> None:
-        """Write search.yaml and empty tables, and open the run of the search."""
+        """Write search.yaml and the tables, and open the run of the search.
+
+        The trials of a search that goes on are in ``log``: MLflow is told what it does not know.
+        """
         self._log = log
+        self._front_is_old = bool(log.trials)
         write_text(self._folder.search_file, search_yaml(self._spec))
         self._tables_pace.run(self._write_tables)
         if self._runs is not None:
@@ -47,6 +50,9 @@ class SearchRecorder(SearchObserver):
                 self._tags(),
                 [self._folder.search_file],
             )
+            self._runs.take_back(log.trials)
+            for trial in log.trials.values():
+                _catch_up(self._runs, trial, log)
 
     def trial_started(self, trial: TrialRecord) -> None:
         """Open the run of the trial."""
@@ -63,10 +69,7 @@ class SearchRecorder(SearchObserver):
         self._front_is_old = True
         if self._runs is not None:
             assert self._log is not None
-            known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
-            if self._log.constraints and trial.history:
-                known["feasible"] = str(self._log.is_feasible(trial)).lower()
-            tags = {f"tunebox.{name}": value for name, value in known.items() if value is not None}
+            tags = _end_tags(trial, self._log)
             self._runs.end_trial(trial.trial_id, trial.state, tags, trial.end_time)
 
     def tick(self) -> None:
@@ -89,12 +92,9 @@ class SearchRecorder(SearchObserver):
             [folder.front_html, folder.front_png, folder.front, folder.trials, folder.history]
         )
         self._runs.end_search("KILLED" if interrupted else "FINISHED")
-        undelivered = self._runs.close(_MLFLOW_TIMEOUT)
-        if undelivered:
-            self._warn(
-                f"MLflow at {self._runs.public_uri} did not take {undelivered} updates "
-                f"({self._runs.first_error or 'no answer'}); the tables in {folder.root} have all"
-            )
+        self._runs.close()
+        for warning in (*self._runs.warnings, *undelivered(self._runs, folder)):
+            self._warn(warning)
 
     def _write_tables(self) -> None:
         assert self._log is not None
@@ -150,6 +150,45 @@ class SearchRecorder(SearchObserver):
         if message not in self.warnings:
             self.warnings.append(message)
             _log.warning("%s", message)
+
+
+def _end_tags(trial: TrialRecord, log: TrialLog) -> dict[str, str]:
+    known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
+    if log.constraints and trial.history:
+        known["feasible"] = str(log.is_feasible(trial)).lower()
+    return {f"tunebox.{name}": value for name, value in known.items() if value is not None}
+
+
+def _catch_up(runs: MlflowRuns, trial: TrialRecord, log: TrialLog) -> None:
+    if runs.told_state(trial.trial_id) is None or trial.state is TrialState.RUNNING:
+        runs.start_trial(trial.trial_id, trial.settings, trial.start_time)
+    for report in trial.history:
+        runs.log_report(trial.trial_id, report)
+    if trial.state is not TrialState.RUNNING:
+        runs.end_trial(trial.trial_id, trial.state, _end_tags(trial, log), trial.end_time)
+
+
+def undelivered(runs: MlflowRuns, folder: SearchFolder) -> list[str]:
+    """Return a line for what still waits for MLflow, and one for what it refused."""
+    lines = []
+    if runs.num_waiting:
+        lines.append(
+            f"MLflow at {runs.public_uri} lacks {runs.num_waiting} updates "
+            f"({runs.error or 'it is slow'}); they wait in {folder.outbox}; deliver them with: "
+            f"{sync_command(folder)}"
+        )
+    if runs.refusals:
+        lines.append(
+            f"MLflow at {runs.public_uri} refused {len(runs.refusals)} updates "
+            f"({runs.refusals[0]}); the tables in {folder.root} have all"
+        )
+    return lines
+
+
+def sync_command(folder: SearchFolder) -> str:
+    """Return the command line that delivers what waits."""
+    out = str(folder.root.parent)
+    return f"tunebox sync {folder.name}" + ("" if out == DEFAULT_OUT else f" --out {out}")
 
 
 def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]:

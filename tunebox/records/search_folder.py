@@ -74,6 +74,11 @@ class SearchFolder:
         """Which MLflow runs belong to the search: JSON, without credentials."""
         return self.root / "mlflow.json"
 
+    @property
+    def outbox(self) -> Path:
+        """What is on its way to MLflow: JSON lines, without credentials."""
+        return self.root / "mlflow_outbox.jsonl"
+
 
 def check_free(out: Path, name: str) -> None:
     """Raise RecordsError if there is something called ``name`` in ``out``."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunebox.errors import RecordsError
-from tunebox.records.mlflow_operations import EndSearch, LogMetrics, StartSearch
-from tunebox.records.run_updates import RunUpdate
-from tunebox.records.tracking import check_reachable, public_uri
+from tunebox.records.mlflow_operations import EndSearch, LogMetrics, Operation, StartSearch
+from tunebox.records.outbox import Outbox
+from tunebox.records.run_updates import merge
+from tunebox.records.tracking import first_line, public_uri, responsive_client
 from tunebox.spec.space import Scalar
 
 
@@ -44,18 +45,19 @@ def write_single_run(
     from tunebox.records.mlflow_writer import MlflowWriter
 
     now = time.time()
-    update = RunUpdate(None)
-    update.add(StartSearch(name, params, tags, tuple(paths), start_time or now))
-    for values in metrics:
-        update.add(values)
-    update.add(EndSearch(status, now))
+    operations: list[Operation] = [
+        StartSearch(name, params, tags, tuple(paths), start_time or now),
+        *metrics,
+        EndSearch(status, now),
+    ]
+    outbox = Outbox(None)
     try:
-        check_reachable(tracking_uri)
-        writer = MlflowWriter(tracking_uri, out)
-        writer.send(update)
+        with responsive_client():
+            writer = MlflowWriter(tracking_uri, out, outbox)
+            writer.send(merge(enumerate(operations))[0])
     except (MlflowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error, tracking_uri)
         raise RecordsError(
             f"MLflow at {public_uri(tracking_uri)} did not take the run {name}: {reason}"
         ) from error
-    return writer.run_ids[None]
+    return outbox.run_ids[None]

@@ -1,12 +1,13 @@
 """Where MLflow's store is, the experiment in it, and the pages that show it."""
 
 import os
-import socket
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from tunebox.errors import RecordsError
 
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "tunebox"
 PARETO_TAG = "tunebox.pareto"
+STATE_TAG = "tunebox.state"
 front_filter = f'tags."{PARETO_TAG}" = "true"'
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SERVERS = ("http", "https", "databricks")
+_HTTP_CAUSE = re.compile(r"""Caused by .*['":] ?([^'":]+)['"]\)*$""")
+_USER_IN_URI = re.compile(r"(://)[^/\s]*@")
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+# MLflow's client would try for minutes before it says that a server is away. We try again
+# ourselves, with growing pauses, and the outbox makes that safe.
+_HTTP_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
 def resolve_tracking_uri(option: str | None, out: Path) -> str:
@@ -52,18 +61,35 @@ def public_uri(uri: str) -> str:
     return scheme + separator + rest
 
 
-def check_reachable(uri: str, timeout: float = 5.0) -> None:
-    """Raise OSError when ``uri`` is a server that takes no connection within ``timeout`` seconds.
+def without_credentials(text: str, uri: str) -> str:
+    """Return ``text`` without what of ``uri``, or of MLflow's variables, opens the store."""
+    text = text.replace(uri, public_uri(uri))
+    text = _USER_IN_URI.sub(r"\1", text)
+    password = urlsplit(uri).password
+    secrets = [password, password and unquote(password), *map(os.environ.get, _SECRET_VARIABLES)]
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
 
-    MLflow's own client tries for minutes before it says so.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or parts.hostname is None:
-        return
-    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname):
-        return  # what answers is the proxy
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    socket.create_connection((parts.hostname, port), timeout).close()
+
+def first_line(error: Exception, uri: str) -> str:
+    """Return what ``error`` says in one line, without the credentials in ``uri``."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    cause = _HTTP_CAUSE.search(line)  # the rest says in which call it happened
+    return without_credentials(cause[1] if cause else line, uri)
+
+
+@contextmanager
+def responsive_client() -> Iterator[None]:
+    """Let calls of MLflow's client fail soon; what the user has set stays as it is."""
+    added = [name for name in _HTTP_SETTINGS if name not in os.environ]
+    os.environ.update({name: _HTTP_SETTINGS[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def get_or_create_experiment(client: "MlflowClient", uri: str, out: Path) -> str:
@@ -93,11 +119,14 @@ def get_or_create_experiment(client: "MlflowClient", uri: str, out: Path) -> str
     return str(experiment.experiment_id)
 
 
-def ui_command(uri: str, out: Path, host: str, port: int) -> list[str]:
-    """Return the command line of MLflow's server for the store at ``uri``, a database."""
+def ui_command(out: Path, host: str, port: int) -> list[str]:
+    """Return the command line of MLflow's server, without its store.
+
+    Its variable ``MLFLOW_BACKEND_STORE_URI`` names that: a password in a command line would be
+    read by everybody on the machine.
+    """
     return [
         *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri),
         *("--default-artifact-root", _artifacts(out)),
         *("--host", host, "--port", str(port), "--workers", "1"),
     ]

@@ -1,0 +1,109 @@
+"""The checker of the records finds what is wrong, and nothing in a search that went well."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests.conftest import RealSearch
+from tests.faults.check_records import (
+    check_front_in_mlflow,
+    check_histories_in_mlflow,
+    check_parent_in_mlflow,
+    check_records,
+    check_tables,
+    check_trials_in_mlflow,
+    child_runs,
+    parent_run,
+)
+from tests.records.made_search import MadeSearch
+from tests.records.make_log import make_spec
+from tunebox.records.mlflow_runs import MlflowRuns
+from tunebox.records.recorder import SearchRecorder
+from tunebox.records.search_folder import SearchFolder, create_folder
+
+Check = Callable[[Path, str], None]
+Change = Callable[[MlflowClient, str], object]
+
+# A check, a change to the run of a finished trial that it must find, and what undoes the change.
+CHANGES: list[tuple[Check, Change, Change]] = [
+    (
+        check_trials_in_mlflow,
+        lambda client, run: client.set_terminated(run, "KILLED"),
+        lambda client, run: client.set_terminated(run, "FINISHED"),
+    ),
+    (
+        check_trials_in_mlflow,
+        lambda client, run: client.set_tag(run, "tunebox.state", "running"),
+        lambda client, run: client.set_tag(run, "tunebox.state", "finished"),
+    ),
+    (
+        check_trials_in_mlflow,
+        lambda client, run: client.delete_run(run),
+        lambda client, run: client.restore_run(run),
+    ),
+    (
+        check_front_in_mlflow,
+        lambda client, run: client.set_tag(run, "tunebox.pareto", "true"),
+        lambda client, run: client.delete_tag(run, "tunebox.pareto"),
+    ),
+    (
+        check_histories_in_mlflow,
+        lambda client, run: client.log_metric(run, "train_loss", 0.5, step=1),
+        lambda client, run: None,
+    ),
+]
+
+
+@pytest.mark.slow
+def test_nothing_is_wrong_with_a_search_that_went_well(real_search: RealSearch) -> None:
+    check_records(real_search.folder.root, real_search.tracking_uri)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SearchFolder:
+    return create_folder(tmp_path / "out", "made-1")
+
+
+@pytest.mark.slow
+def test_what_is_wrong_in_mlflow_is_found(
+    folder: SearchFolder, make_store: Callable[[Path], str]
+) -> None:
+    uri = make_store(folder.root.parent)
+    recorder = SearchRecorder(folder, make_spec(), MlflowRuns(uri, folder.root.parent))
+    search = MadeSearch(6)
+    recorder.search_started(search.log)
+    search.run(recorder)
+    recorder.search_ended(interrupted=False)
+    check_records(folder.root, uri)
+    ids = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, uri)}
+    client = MlflowClient(tracking_uri=uri)
+    for check, change, undo in CHANGES:
+        change(client, ids["t001"])
+        with pytest.raises(AssertionError):
+            check(folder.root, uri)
+        undo(client, ids["t001"])
+    client.set_terminated(parent_run(folder.root, uri).info.run_id, "KILLED")
+    with pytest.raises(AssertionError):
+        check_parent_in_mlflow(folder.root, uri)
+
+
+def test_what_is_wrong_in_the_tables_is_found(folder: SearchFolder) -> None:
+    recorder, search = SearchRecorder(folder, make_spec(), None), MadeSearch(6)
+    recorder.search_started(search.log)
+    search.run(recorder)
+    recorder.search_ended(interrupted=False)
+    check_tables(folder.root)
+    for path in (folder.history, folder.trials, folder.front):
+        table = pq.ParquetFile(path).read()
+        doubled = table.take([0, *range(table.num_rows)])
+        pq.write_table(doubled, path)
+        with pytest.raises(AssertionError, match=f"more than once in {path.name}"):
+            check_tables(folder.root)
+        pq.write_table(table, path)
+    history = pq.ParquetFile(folder.history).read()
+    pq.write_table(history.slice(1), folder.history)
+    with pytest.raises(AssertionError):
+        check_tables(folder.root)

@@ -1,0 +1,232 @@
+"""MLflow fails in every way it can, on the real server; nothing is lost and nothing is double."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox, succeed
+from tests.faults.check_records import check_records, child_runs, parent_run
+from tests.faults.faulty_proxy import Fault, FaultyProxy
+from tests.faults.mlflow_server import MlflowServer
+from tests.records.made_search import MadeSearch
+from tests.records.make_log import make_spec
+from tunebox.records import mlflow_delivery
+from tunebox.records.mlflow_runs import MlflowRuns
+from tunebox.records.recorder import SearchRecorder
+from tunebox.records.search_folder import SearchFolder, create_folder
+from tunebox.records.sync import sync_search
+from tunebox.trials import SearchObserver
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[MlflowServer]:
+    """One for all tests, as starting it takes seconds; it runs if a test before started it."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    made = MlflowServer(folder)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def running(server: MlflowServer) -> MlflowServer:
+    """The server, answering."""
+    if not server.is_running:
+        server.start()
+        server.wait()
+    return server
+
+
+@pytest.fixture
+def proxy(running: MlflowServer) -> Iterator[FaultyProxy]:
+    made = FaultyProxy(running.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SearchFolder:
+    # the name is unique: the tests share a server
+    return create_folder(tmp_path / "out", tmp_path.name)
+
+
+def make_recorder(folder: SearchFolder, uri: str) -> SearchRecorder:
+    runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
+    return SearchRecorder(folder, make_spec(), runs)
+
+
+def wait_until_delivered(recorder: SearchRecorder, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    assert recorder._runs is not None
+    while recorder._runs.num_waiting:
+        assert time.monotonic() < deadline, recorder._runs.error
+        time.sleep(0.05)
+
+
+def test_a_server_that_comes_late_freezes_and_crashes(
+    folder: SearchFolder, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_delivery, "_LONGEST_PAUSE", 1.0)
+    assert not server.is_running
+    recorder, search = make_recorder(folder, server.uri), MadeSearch()
+    recorder.search_started(search.log)
+    search.run(recorder, 40)
+    server.start()
+    server.wait()
+    wait_until_delivered(recorder)
+    server.freeze()
+    search.run(recorder, 40)
+    time.sleep(1)
+    server.thaw()
+    wait_until_delivered(recorder)
+    server.kill()
+    search.run(recorder)
+    server.start()
+    server.wait()
+    recorder.search_ended(interrupted=False)
+    assert recorder.warnings == []
+    check_records(folder.root, server.uri)
+
+
+@pytest.mark.parametrize(
+    ("fault", "share"), [("error", 0.3), ("lost answer", 0.3), ("late answer", 0.1)]
+)
+def test_calls_that_fail_at_random(
+    folder: SearchFolder,
+    proxy: FaultyProxy,
+    running: MlflowServer,
+    fault: Fault,
+    share: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(mlflow_delivery, "_SEND_PAUSE", 0.05)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")  # what is set by a person wins
+    proxy.faults, proxy.share = (fault,), share
+    recorder, search = make_recorder(folder, proxy.uri), MadeSearch(12)
+    recorder.search_started(search.log)
+    search.run(recorder)
+    recorder.search_ended(interrupted=False)
+    assert recorder.warnings == []
+    assert proxy.counts[fault] >= 2
+    check_records(folder.root, running.uri)
+
+
+def test_a_slow_server_costs_the_search_no_time(
+    folder: SearchFolder,
+    proxy: FaultyProxy,
+    running: MlflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mlflow_delivery, "END_SECONDS", 3.0)
+    proxy.delay = 2.0
+    secret_uri = proxy.uri.replace("//", "//me:open-sesame@")
+    recorder, search = make_recorder(folder, secret_uri), MadeSearch(12)
+    start = time.monotonic()
+    recorder.search_started(search.log)
+    search.run(recorder)
+    assert time.monotonic() - start < 5  # a single trial alone takes the server longer
+    start = time.monotonic()
+    recorder.search_ended(interrupted=False)
+    assert time.monotonic() - start < 10  # with the drawing of the front
+    [warning] = recorder.warnings
+    assert "(it is slow)" in warning
+    assert f"tunebox sync {folder.name} --out {folder.root.parent}" in warning
+    proxy.delay = 0.0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", secret_uri)  # user and password are not in the folder
+    result = sync_search(folder, None)
+    assert (result.num_waiting, result.refusals) == (0, [])
+    assert proxy.authorizations == {"Basic bWU6b3Blbi1zZXNhbWU="}  # me:open-sesame
+    check_records(folder.root, running.uri)
+
+
+DRIVER = """
+import os, signal, sys, time
+from pathlib import Path
+from tests.faults.test_mlflow_faults import make_recorder
+from tests.records.made_search import MadeSearch
+from tunebox.records.search_folder import SearchFolder
+
+root, uri, first, then = sys.argv[1:]
+recorder, search = make_recorder(SearchFolder(Path(root)), uri), MadeSearch(12)
+recorder.search_started(search.log)
+search.run(recorder, int(first))
+while recorder._runs.run_id("t002") is None:  # some runs are made, others are not
+    time.sleep(0.001)
+search.run(recorder, int(then))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_driver_goes_on_with_the_same_runs(
+    folder: SearchFolder, proxy: FaultyProxy, running: MlflowServer
+) -> None:
+    proxy.delay = 0.1
+    driver = [sys.executable, "-c", DRIVER, str(folder.root), proxy.uri, "30", "20"]
+    assert subprocess.run(driver, check=False).returncode == -signal.SIGKILL
+    before = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, running.uri)}
+    parent = parent_run(folder.root, running.uri).info.run_id
+    assert "t002" in before
+    search = MadeSearch(12)
+    search.run(SearchObserver(), 30 + 20)  # what the search wrote down itself
+    recorder = make_recorder(folder, proxy.uri)
+    recorder.search_started(search.log)
+    search.run(recorder)
+    recorder.search_ended(interrupted=False)
+    assert recorder.warnings == []
+    check_records(folder.root, running.uri)
+    after = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, running.uri)}
+    assert before.items() <= after.items()
+    assert parent_run(folder.root, running.uri).info.run_id == parent
+
+
+def test_a_search_whose_server_dies_for_good_is_synced(
+    tmp_path: Path, running: MlflowServer
+) -> None:
+    server = running
+    (tmp_path / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    secret_uri = server.uri.replace("//", "//me:open-sesame@")
+    options = ("--out", "out", "--address", "local", "--tracking-uri", secret_uri)
+    with start_tunebox("search", "methods.yaml", *options, cwd=tmp_path) as process:
+        kill_when(server, lambda: is_reported(tmp_path / "out" / "methods-1"))
+        printed, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, printed + errors
+    assert "tunebox sync methods-1 --out out" in printed
+    away = run_tunebox("sync", "methods-1", "--out", "out", cwd=tmp_path)
+    assert away.returncode == 1
+    assert f"error: MLflow at {server.uri} still lacks" in away.stderr
+    assert "Traceback" not in away.stderr
+    server.start()
+    server.wait()
+    synced = succeed("sync", "methods-1", "--out", "out", cwd=tmp_path)
+    assert f"updates to MLflow at {server.uri}" in synced
+    root = tmp_path / "out" / "methods-1"
+    check_records(root, server.uri)
+    for text in (printed, errors, away.stdout, away.stderr, synced):
+        assert "open-sesame" not in text
+    assert files_with(b"open-sesame", tmp_path) + files_with(b"open-sesame", server.folder) == []
+
+
+def is_reported(root: Path) -> bool:
+    outbox = root / "mlflow_outbox.jsonl"
+    return outbox.is_file() and b'"done"' in outbox.read_bytes()
+
+
+def kill_when(server: MlflowServer, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    server.kill()
+
+
+def files_with(text: bytes, folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
