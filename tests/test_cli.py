@@ -272,11 +272,17 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("export made-1 --pick best:speed --to e", "no trial on the front reports 'speed'; pick"),
         ("export made-1 --pick nothing --to e", "no trial 'nothing'; pick one of all, knee, best:"),
         ("export made-1 --to there", "there/t0"),
-        ("replay made-1 --set trials=5", "'trials' is no setting of a replay; it has min_epochs"),
+        (
+            "replay made-1 --set trials=5",
+            "'trials' is no setting of a replay; it has sampler, min_epochs",
+        ),
         ("replay made-1 --set min_epochs", "'min_epochs' is not KEY=VALUE; give settings like"),
         ("replay made-1 --set min_epochs=99", "min_epochs must be at most max_epochs, got"),
         ("sync made-1", "made-1/mlflow_outbox.jsonl is missing: nothing waits for MLflow"),
-        ("search digits --name made-1", "made-1 exists already; choose another name with --name"),
+        (
+            "search digits --name made-1",
+            "made-1 exists already; go on with it (--resume made-1) or choose another name",
+        ),
     ],
 )
 def test_mistake_about_a_search_that_is_there(

@@ -64,7 +64,7 @@ def test_budget_is_32_full_trainings_unless_given(out: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trials": 5}, "'trials' is no setting of a replay; it has min_epochs, red"),
+        ({"trials": 5}, "'trials' is no setting of a replay; it has sampler, min_epochs, red"),
         ({"min_epochs": 10}, "min_epochs must be at most max_epochs, got min_epochs=10 and"),
         ({"min_epochs": "x"}, r"--set min_epochs: got 'x'; Input should be a valid integer"),
         ({"reduction_factor": 1}, "--set reduction_factor: got 1; .* greater than or equal to 2"),

@@ -137,22 +137,6 @@ def test_of_very_many_stopped_trials_a_study_keeps_some_of_every_time(
     assert len(trials(studies[3], OptunaState.FAIL)) == 100 - len(kept)
 
 
-def test_adopted_trial_runs_and_ends_as_one_that_was_suggested(
-    sampler: RungSampler, studies: Studies
-) -> None:
-    values = sampler.ask("asked")
-    sampler.adopt("adopted", values)
-    for study in studies.values():
-        assert [trial.params for trial in trials(study, OptunaState.RUNNING)] == [values, values]
-    for trial_id in ("adopted", "asked"):
-        tell(sampler, trial_id, 1, 0.5, 0.75)
-        sampler.end(trial_id, failed=False)
-    for study in studies.values():
-        one, other = study.get_trials(deepcopy=False)
-        assert (one.state, one.values) == (other.state, other.values)
-    assert other.state is OptunaState.PRUNED
-
-
 @pytest.mark.parametrize("until", [0, 1, 2, 3, 8])
 def test_failed_trial_counts_as_worst_where_it_never_came(
     sampler: RungSampler, studies: Studies, until: int
