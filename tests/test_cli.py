@@ -219,6 +219,10 @@ MISTAKES: dict[str, Mistake] = {
     "no search": Mistake("front absent-1", "no search 'absent-1' in results; it has none; --out"),
     "search elsewhere": Mistake("front a/b", "no search 'a/b' in results; it has none; --out"),
     "search above": Mistake("front ../home", "no search '../home' in results"),
+    "no search to resume": Mistake("search --resume a", "no search 'a' in results; it has none"),
+    "two names": Mistake("search --resume a --name b", "--resume has the name of the search"),
+    "no failures at all": Mistake("search --max-failures -1", "--max-failures: got -1"),
+    "fraction above one": Mistake("search --max-failed-fraction 2", "--max-failed-fraction: got 2"),
     "no search to export": Mistake("export absent-1 --to e", "no search 'absent-1' in results"),
     "no folder of searches": Mistake("front a --out nowhere", "no search 'a' in nowhere"),
 }
@@ -253,7 +257,10 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("export made-1 --pick best:speed --to e", "no trial on the front reports 'speed'; pick"),
         ("export made-1 --pick nothing --to e", "no trial 'nothing'; pick one of all, knee, best:"),
         ("export made-1 --to there", "there/t0"),
-        ("search digits --name made-1", "made-1 exists already; choose another name with --name"),
+        ("search digits --name made-1", "made-1 exists already; go on with it (--resume made-1)"),
+        ("search digits --resume made-1", "got the name 'made-1' and the file 'digits'"),
+        ("search --resume made-1 --seed 9", "--seed 9: a search that is resumed keeps its seed="),
+        ("search --resume made-1", "made-1/journal.jsonl cannot be read: No such file"),
     ],
 )
 def test_mistake_about_a_search_that_is_there(
