@@ -69,7 +69,8 @@ def test_a_lock_that_was_removed_in_between_is_taken_anew(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever held the removed file must not share the lock with whoever makes a new one."""
-    original, takes = fcntl.flock, []
+    original = fcntl.flock
+    takes: list[int] = []
 
     def flock(file: int, operation: int) -> None:
         if not takes:
