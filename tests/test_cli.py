@@ -236,6 +236,10 @@ MISTAKES: dict[str, Mistake] = {
     "search above": Mistake("front ../home", "no search '../home' in results"),
     "no recording": Mistake("replay absent-1", "no search 'absent-1' in results; it has none"),
     "no seeds": Mistake("replay a --seeds 0", "'--seeds': Input should be greater than or equal"),
+    "no search to resume": Mistake("search --resume a", "no search 'a' in results; it has none"),
+    "two names": Mistake("search --resume a --name b", "--resume has the name of the search"),
+    "no failures at all": Mistake("search --max-failures -1", "--max-failures: got -1"),
+    "fraction above one": Mistake("search --max-failed-fraction 2", "--max-failed-fraction: got 2"),
     "no search to export": Mistake("export absent-1 --to e", "no search 'absent-1' in results"),
     "no search to sync": Mistake("sync absent-1", "no search 'absent-1' in results; it has none"),
     "search above to sync": Mistake("sync ../home", "no search '../home' in results"),
@@ -279,10 +283,10 @@ def assert_one_line(done: Ended, message: str) -> None:
         ("replay made-1 --set min_epochs", "'min_epochs' is not KEY=VALUE; give settings like"),
         ("replay made-1 --set min_epochs=99", "min_epochs must be at most max_epochs, got"),
         ("sync made-1", "made-1/mlflow_outbox.jsonl is missing: nothing waits for MLflow"),
-        (
-            "search digits --name made-1",
-            "made-1 exists already; go on with it (--resume made-1) or choose another name",
-        ),
+        ("search digits --name made-1", "made-1 exists already; go on with it (--resume made-1)"),
+        ("search digits --resume made-1", "got the name 'made-1' and the file 'digits'"),
+        ("search --resume made-1 --seed 9", "--seed 9: a search that is resumed keeps its seed="),
+        ("search --resume made-1", "made-1/journal.jsonl cannot be read: No such file"),
     ],
 )
 def test_mistake_about_a_search_that_is_there(

@@ -53,16 +53,37 @@ def test_the_second_is_refused_with_the_first_by_name(path: Path) -> None:
     assert json.loads(path.read_text())["pid"] == process.pid  # left by a dead process
     with locked(path):
         assert json.loads(path.read_text())["pid"] == os.getpid()
-    assert path.read_text() == ""
+    assert not path.exists()
 
 
 def test_it_is_let_go_of_after_an_error_too(path: Path) -> None:
     with pytest.raises(KeyError), locked(path):
         raise KeyError
-    assert path.read_text() == ""
+    assert not path.exists()
     assert holder(path) is None
     with locked(path):
         pass
+
+
+def test_a_lock_that_was_removed_in_between_is_taken_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever held the removed file must not share the lock with whoever makes a new one."""
+    original = fcntl.flock
+    takes: list[int] = []
+
+    def flock(file: int, operation: int) -> None:
+        if not takes:
+            path.unlink()  # as its last holder does between our open and our lock
+        takes.append(file)
+        original(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(path):
+        assert len(takes) == 2
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+        monkeypatch.undo()
+        assert holder(path) is not None
 
 
 def test_a_lock_of_another_host_says_how_to_remove_it(path: Path) -> None:

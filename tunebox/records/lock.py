@@ -17,25 +17,41 @@ from tunebox.errors import RecordsError
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock at ``path``; the operating system lets go of it when the process dies.
 
-    The file says who holds it: host, process, since when; it is empty while nobody does. Where
-    locks do not reach across hosts, as on some network file systems, what the file says counts.
+    The file says who holds it: host, process, since when; it is removed at the end. Where locks do
+    not reach across hosts, as on some network file systems, what the file says counts.
 
     Raises:
         RecordsError: Another process holds it, or the file cannot be written.
     """
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise RecordsError(f"{path} cannot be written: {error.strerror}") from error
+    file = _open(path)
     try:
         _take(file, path)
+        while not _is_still_at(path, file):  # its last holder removed it while we came
+            os.close(file)
+            file = _open(path)
+            _take(file, path)
         try:
             yield
         finally:
-            with suppress(OSError):
-                os.ftruncate(file, 0)
+            if _is_still_at(path, file):  # not that of a search that took the place of ours
+                with suppress(OSError):
+                    path.unlink()
     finally:
         os.close(file)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise RecordsError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _is_still_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except OSError:
+        return False
 
 
 def holder(path: Path) -> str | None:
