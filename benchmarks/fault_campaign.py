@@ -108,7 +108,7 @@ class Campaign:
         search.kill()
         if kind == "driver and journal":
             with (search.folder / "journal.jsonl").open("ab") as journal:
-                journal.write(b'{"event": "reported", "trial": "00')
+                journal.write(b'{"event": "rep')
         if kind == "driver and checkpoint":
             checkpoints = [
                 path

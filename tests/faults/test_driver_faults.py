@@ -43,7 +43,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
         search.kill()
         if number == 1:
             with (search.folder / "journal.jsonl").open("ab") as journal:
-                journal.write(b'{"event": "reported", "trial": "00')
+                journal.write(b'{"event": "rep')
         if number == 3:
             for checkpoint in (search.folder / "checkpoints").rglob("*.pt"):
                 if search.is_unfinished(checkpoint.parent.name):
