@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.search.make_search import make_spec
+from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits
 from tunebox.search.log_callback import LogCallback
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
@@ -47,10 +48,10 @@ class Search:
 
     root: Path
     told: Told = field(default_factory=Told)
-    ending: Ending = field(default_factory=Ending)
 
     def __post_init__(self) -> None:
         self.log = TrialLog(make_spec().objective_set)
+        self.ending = Ending(Budget(make_spec().search, self.log))
         limits = FailureLimits(1.0)
         self.callback = LogCallback(self.log, self.told, self.root, 9, limits, self.ending)
 
@@ -122,7 +123,7 @@ def test_a_trial_that_raised_keeps_its_traceback(search: Search) -> None:
     record = search.log.trials["0000"]
     assert (record.state, record.reason) == (TrialState.FAILED, "KeyError: 'x'")
     assert (search.root / "errors" / "0000.txt").read_text() == "Traceback .."
-    assert not search.ending.has_come
+    assert search.ending.reason is None
     for trial_id in ("0001", "0002"):
         again = RayTrial(trial_id, last_result=failure)
         search.callback.on_trial_start(0, [], again)
