@@ -30,8 +30,13 @@ class PointSampler:
 
     def ask(self, trial_id: str, given: Mapping[str, Scalar]) -> Values:
         """Return the next point as settings, with those ``given`` in their place."""
-        point = dict(zip((leaf.path for leaf in self._space.leaves), self._point(), strict=True))
         self._num_trials += 1
+        return self.settings(self._num_trials - 1, given)
+
+    def settings(self, number: int, given: Mapping[str, Scalar]) -> Values:
+        """Return point ``number``, from 0, as settings, with those ``given`` in their place."""
+        paths = (leaf.path for leaf in self._space.leaves)
+        point = dict(zip(paths, self._point(number), strict=True))
         return self._space.draw(
             lambda leaf: (
                 given[leaf.path]
@@ -53,14 +58,14 @@ class PointSampler:
     def learn(self, values: Values, reports: Reports, state: TrialState) -> None:
         """Do nothing with a trial of an earlier search."""
 
-    def _point(self) -> list[float]:
+    def _point(self, number: int) -> list[float]:
         dimensions = len(self._space.leaves)
         if self._name == "random":
-            generator = np.random.default_rng(seed_of(self._seed, self._num_trials))
+            generator = np.random.default_rng(seed_of(self._seed, number))
             return [float(x) for x in generator.random(dimensions)]
         from scipy.stats import qmc  # slow to import
 
         sequence = qmc.Sobol(dimensions, seed=np.random.default_rng(self._seed))
-        if self._num_trials:
-            sequence.fast_forward(self._num_trials)
+        if number:
+            sequence.fast_forward(number)
         return [float(x) for x in sequence.random(1)[0]]

@@ -3,7 +3,7 @@
 A trial that was stopped at epoch 3 has no values at epoch 27, and its values at epoch 3 must not
 stand in for them. So there is one Optuna study for each rung, and one for the last epoch: a trial
 enters a study with the values that it had at that epoch. The next settings are asked from the
-highest study that has enough trials for a model.
+highest study that has enough trials for a model; before there is one, they are spread evenly.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 
 from tunebox.pareto.objectives import FloatArray
+from tunebox.search.points import PointSampler
 from tunebox.search.samplers import MIN_TRIALS, Reports, optuna_sampler, seed_of
 from tunebox.spec.sample import value_at
 from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
@@ -59,6 +60,7 @@ class RungSampler:
         self._name = name
         self._seed = seed
         self._num_trials = 0
+        self._first = PointSampler("qmc", space, seed)  # evenly, until there is a model
         self._worst = [float(cost) for cost in reference_costs]
         self._storage = optuna.storages.InMemoryStorage()
         self._studies = {epoch: self._create_study(epoch) for epoch in epochs}
@@ -90,7 +92,11 @@ class RungSampler:
     def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
         """Return settings to try, those ``given`` as they are; the trial then runs everywhere."""
         modelled = [epoch for epoch, count in self._completed.items() if count >= MIN_TRIALS]
-        study = self._studies[max(modelled, default=next(iter(self._studies)))]
+        if not modelled:
+            values = self._first.settings(self._num_trials, given or {})
+            self.adopt(trial_id, values)
+            return values
+        study = self._studies[max(modelled)]
         # Only there to ask for: what a sampler notes in a trial that it was asked for makes it
         # another one than the same trial taken over, so it does not stay.
         question = study.ask()

@@ -19,7 +19,7 @@ from tunebox.trials import TrialState
 
 Reports = Mapping[int, tuple[FloatArray, FloatArray]]  # costs and excesses by epoch
 
-MIN_TRIALS = 10  # for a model; below this settings are drawn at random
+MIN_TRIALS = 10  # for a model
 _POPULATION = 20  # parents of NSGA-II
 
 
