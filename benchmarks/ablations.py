@@ -30,6 +30,7 @@ from tunebox.pareto.rungs import Ladder
 from tunebox.search import efficiency
 from tunebox.search.decisions import Decisions
 from tunebox.search.efficiency import Efficiency
+from tunebox.search.points import PointSampler
 from tunebox.search.replay import SearchMethod
 from tunebox.search.sampler import NO_EXCESSES, RungSampler
 from tunebox.spec.search_spec import SearchSettings
@@ -120,6 +121,15 @@ class OneStudy(Decisions):
         super().end(trial_id, failed)
 
 
+class RandomStart(Decisions):
+    """The first settings, before there is a model, are drawn at random."""
+
+    def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
+        super().__init__(space, objectives, search)
+        assert isinstance(self._sampler, RungSampler)
+        self._sampler._first = PointSampler("random", space, search.seed)
+
+
 class ForgetfulSampler(RungSampler):
     """Takes out of a study what was stopped before it got there."""
 
@@ -159,6 +169,7 @@ def without_rungs(space: Space, objectives: Objectives, search: SearchSettings) 
 VARIANTS: dict[str, Callable[[Space, Objectives, SearchSettings], SearchMethod]] = {
     TUNEBOX: Decisions,
     "stopped by rank alone": functools.partial(with_settings, spare_reachable=False),
+    "first settings at random": RandomStart,
     "inside a front: epsilon-net": functools.partial(with_settings, front_rule="epsilon_net"),
     "inside a front: hypervolume contribution": functools.partial(
         with_settings, front_rule="hypervolume"

@@ -6,7 +6,7 @@ Each verb imports what it needs: torch, Ray and MLflow cost seconds.
 import random
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import typer.exceptions
@@ -128,6 +128,7 @@ def search(
     Example: tunebox search fashion_mnist --trials 100 --time-budget 3600
     """
     from tunebox import api
+    from tunebox.tables import print_search
 
     if resume is not None and name is not None:
         raise TuneboxError("--resume has the name of the search already; leave out --name")
@@ -154,7 +155,7 @@ def search(
         tracking_uri=tracking_uri,
         console=console,
     )
-    _print_search(console, result, tracking_uri)
+    print_search(console, result, tracking_uri)
     if result.trouble is not None:
         if result.traceback is not None:
             typer.echo(result.traceback, err=True)
@@ -177,13 +178,13 @@ def front(
     Example: tunebox front digits-1
     """
     from tunebox import api
-    from tunebox.tables import comparison_table, describe_constraints, front_table
+    from tunebox.tables import comparison_table, describe_constraints, front_table, front_title
 
     console = _console()
     folders = [(name, api.find_search(name, out)) for name in names]
     logs = [(name, api.read_search(folder)) for name, folder in folders]
     for (name, log), (_, folder) in zip(logs, folders, strict=True):
-        console.print(front_table(log, _front_title(name, log)))
+        console.print(front_table(log, front_title(name, log)))
         for line in describe_constraints(log):
             console.print(f"  {line}", soft_wrap=True)
         for path in (folder.front, folder.front_html, folder.front_png):
@@ -408,39 +409,6 @@ def check(
 def _console() -> Console:
     # names and paths are printed as they are: [old] is no markup and :x: no picture
     return Console(markup=False, emoji=False, highlight=False)
-
-
-def _print_search(console: Console, result: Any, tracking_uri: str | None) -> None:
-    from tunebox.tables import describe_constraints, describe_failures, front_table
-
-    name, log = result.name, result.log
-    console.print()
-    console.print(front_table(log, _front_title(name, log)))
-    console.print()
-    lines = [
-        f"ended   {result.ended}",
-        *describe_constraints(log),
-        *describe_failures(log),
-        f"files   {result.folder.root}",
-        f"MLflow  {result.tracking_uri}",
-    ]
-    best = next(iter(log.objectives)).name
-    out = "" if result.out == "results" else f" --out {result.out}"
-    store = "" if tracking_uri is None else f" --tracking-uri {result.tracking_uri}"
-    lines += [
-        f"next    tunebox ui{out}{store}    then filter runs by {result.front_filter}",
-        f"        tunebox front {name}{out}",
-        f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
-    ]
-    if not result.is_complete:
-        lines.append(f"        tunebox search --resume {name}{out}{store}    (goes on with it)")
-    for line in (*lines, *result.warnings):
-        console.print(line, soft_wrap=True)
-
-
-def _front_title(name: str, log: Any) -> str:
-    size, trials = len(log.front()), len(log.trials)
-    return f"Front of {name}: {size} of {trials} trials, hypervolume {log.hypervolume():.4f}"
 
 
 def _message(error: typer.exceptions.TyperException) -> str:

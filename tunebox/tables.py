@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 
 from tunebox.pareto.objectives import Objectives
@@ -12,6 +13,7 @@ from tunebox.spec.space import Scalar, Values
 from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 if TYPE_CHECKING:
+    from tunebox.api import SearchResult
     from tunebox.replay import ReplayComparison
     from tunebox.training.robustness import RobustnessReport
 
@@ -163,3 +165,36 @@ def _without(branches: set[str], path: str) -> str:
 
 def _short(value: Scalar) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def print_search(console: Console, result: "SearchResult", tracking_uri: str | None) -> None:
+    """Print the front, where everything is, and the commands to type next."""
+    name, log = result.name, result.log
+    console.print()
+    console.print(front_table(log, front_title(name, log)))
+    console.print()
+    lines = [
+        f"ended   {result.ended}",
+        *describe_constraints(log),
+        *describe_failures(log),
+        f"files   {result.folder.root}",
+        f"MLflow  {result.tracking_uri}",
+    ]
+    best = next(iter(log.objectives)).name
+    out = "" if result.out == "results" else f" --out {result.out}"
+    store = "" if tracking_uri is None else f" --tracking-uri {result.tracking_uri}"
+    lines += [
+        f"next    tunebox ui{out}{store}    then filter runs by {result.front_filter}",
+        f"        tunebox front {name}{out}",
+        f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
+    ]
+    if not result.is_complete:
+        lines.append(f"        tunebox search --resume {name}{out}{store}    (goes on with it)")
+    for line in (*lines, *result.warnings):
+        console.print(line, soft_wrap=True)
+
+
+def front_title(name: str, log: TrialLog) -> str:
+    """Return a line over the front of the search ``name``."""
+    size, trials = len(log.front()), len(log.trials)
+    return f"Front of {name}: {size} of {trials} trials, hypervolume {log.hypervolume():.4f}"
