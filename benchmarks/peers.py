@@ -25,7 +25,6 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
 from tunebox.pareto.objectives import Objectives
-from tunebox.pareto.rungs import Ladder
 from tunebox.search.decisions import Decisions
 from tunebox.search.replay import SearchMethod
 from tunebox.search.sampler import suggest_value
@@ -55,18 +54,11 @@ class RandomSearch:
         pass
 
 
-class RandomWithLadder(RandomSearch):
-    """Random settings, stopped by tunebox's successive halving."""
-
-    def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
-        super().__init__(space, objectives, search)
-        self._objectives = objectives
-        self._ladder = Ladder(search.first_rung, search.max_epochs, search.reduction_factor)
-
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
-        if non_finite_metric(metrics) is not None:
-            return False
-        return self._ladder.report(trial_id, epoch, self._objectives.costs(metrics))
+def random_with_our_scheduler(
+    space: Space, objectives: Objectives, search: SearchSettings
+) -> Decisions:
+    """Return tunebox's search with settings at random."""
+    return Decisions(space, objectives, search.model_copy(update={"sampler": "random"}))
 
 
 class Nsga2:
@@ -241,5 +233,5 @@ METHODS: dict[str, MethodFactory] = {
     "Syne Tune MOASHA": SyneMoasha,
     "Optuna NSGA-II": Nsga2,
     "random": RandomSearch,
-    "random + tunebox's ladder": RandomWithLadder,
+    "random + tunebox's scheduler": random_with_our_scheduler,
 }

@@ -11,7 +11,7 @@ from rich.console import Console
 from tunebox.errors import SearchFileError
 from tunebox.evaluate import evaluate
 from tunebox.records.files import write_text
-from tunebox.records.journal import JournalWriter, cut_journal, read_journal
+from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
 from tunebox.records.search_folder import (
     SearchFolder,
@@ -28,7 +28,7 @@ from tunebox.records.tracking import (
 )
 from tunebox.records.trial_tables import read_front as _read_front
 from tunebox.records.trial_tables import read_log
-from tunebox.records.warm_start import warm_start
+from tunebox.records.warm_start import keep_trials, kept_trials, warm_start
 from tunebox.replay import parse_settings, replay
 from tunebox.resume import check_num_trials, resumed_spec
 from tunebox.spec.load import load_spec
@@ -120,6 +120,8 @@ def search(
     with _cluster(spec, console, num_trials=spec.search.trials):
         folder = create_folder(out, name)
         with locked(folder.lock):
+            make_journal(folder.journal, name)
+            keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
             return _search(spec, take_up(spec, known=known), folder, uri, console)
 
@@ -141,7 +143,7 @@ def _resume(
         from tunebox.search.past import take_up
         from tunebox.search.run import num_left
 
-        past = take_up(spec, journal.events, _known(spec, console))
+        past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
         with _cluster(spec, console, num_trials=num_left(spec, past)):
             cut_journal(folder.journal, journal)

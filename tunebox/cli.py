@@ -50,6 +50,9 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except TuneboxError as error:
         _fail(str(error))
+    except OSError as error:  # a full disk, a folder that is gone or cannot be written
+        where = "" if error.filename is None else f"{error.filename}: "
+        _fail(f"{where}{error.strerror or error}")
     except typer.exceptions.TyperException as error:
         _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
     except (KeyboardInterrupt, typer.Abort):
@@ -129,6 +132,7 @@ def search(
     """
     from tunebox import api
     from tunebox.tables import print_search
+    from tunebox.trials import why_no_front
 
     if resume is not None and name is not None:
         raise TuneboxError("--resume has the name of the search already; leave out --name")
@@ -164,7 +168,7 @@ def search(
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.log.front():
-        typer.echo("error: no trial ended as it should, so there is no front", err=True)
+        typer.echo(f"error: {why_no_front(result.log)}, so there is no front", err=True)
         raise typer.Exit(EXIT_TROUBLE)
 
 

@@ -189,7 +189,8 @@ def print_search(console: Console, result: "SearchResult", tracking_uri: str | N
         f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
     ]
     if not result.is_complete:
-        lines.append(f"        tunebox search --resume {name}{out}{store}    (goes on with it)")
+        resume = f"tunebox search --resume {name}{out}{store}"
+        lines.append(f"        {resume}    (goes on, with what budget is left)")
     for line in (*lines, *result.warnings):
         console.print(line, soft_wrap=True)
 

@@ -178,6 +178,13 @@ def ended_state(trial: TrialRecord, max_epochs: int) -> tuple[TrialState, str | 
     return TrialState.STOPPED, None
 
 
+def why_no_front(log: TrialLog) -> str:
+    """Return why the front of ``log`` is empty."""
+    if any(trial.can_be_on_front for trial in log.trials.values()):
+        return f"no trial keeps the constraints {log.constraints}"
+    return "no trial ended as it should"
+
+
 def non_finite_metric(metrics: Mapping[str, float]) -> str | None:
     """Return the name of the first metric that is NaN or infinite, or None."""
     return next((name for name, value in metrics.items() if not math.isfinite(value)), None)

@@ -38,6 +38,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     moments = sorted(generator.sample(range(1, num_reports - 1), 5))
     for number, moment in enumerate(moments):
         search.start()
+        search.wait_for("search_started", number + 1)
         search.wait_for("reported", moment)
         time.sleep(generator.uniform(0, 0.3))
         search.kill()

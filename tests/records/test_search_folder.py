@@ -35,7 +35,7 @@ def test_every_file_is_inside_the_folder(tmp_path: Path) -> None:
     paths = [
         *(folder.search_file, folder.trials, folder.history, folder.front),
         *(folder.front_html, folder.front_png, folder.checkpoints, folder.mlflow_ids),
-        *(folder.journal, folder.lock, folder.errors, folder.outbox),
+        *(folder.journal, folder.lock, folder.errors, folder.outbox, folder.warm_start),
     ]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {folder.root}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from tests.records.make_log import SEARCH_FILE, make_log, make_spec
 from tunebox.errors import RecordsError
 from tunebox.records.search_folder import SearchFolder, create_folder, open_folder
 from tunebox.records.trial_tables import write_tables
-from tunebox.records.warm_start import WarmStart, warm_start
+from tunebox.records.warm_start import WarmStart, keep_trials, kept_trials, warm_start
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import search_yaml
@@ -116,3 +118,34 @@ def test_values_of_is_the_inverse_of_fix() -> None:
     space = make_spec().space
     for trial in make_log(30).trials.values():
         assert space.values_of(space.fix(trial.settings)) == trial.settings
+
+
+def test_trials_of_another_length_are_left(earlier: SearchFolder) -> None:
+    spec = make_spec()
+    longer = replace(spec, search=spec.search.model_copy(update={"max_epochs": 99}))
+    found = warm_start(longer, earlier)
+    assert found.trials == []
+    assert count_left(found, f"its max_epochs is {spec.search.max_epochs}") == 60
+
+
+def test_what_was_taken_is_kept_but_for_reports_that_are_not_finite(
+    earlier: SearchFolder, tmp_path: Path
+) -> None:
+    taken = warm_start(make_spec(), earlier).trials
+    taken[0].history[-1].metrics["train_loss"] = math.nan
+    keep_trials(taken, tmp_path / "kept.json")
+    kept = kept_trials(tmp_path / "kept.json")
+    assert len(kept[0].history) == len(taken[0].history) - 1
+    assert [(t.trial_id, t.settings, t.state) for t in kept] == [
+        (t.trial_id, t.settings, t.state) for t in taken
+    ]
+    for one, other in zip(kept[1:], taken[1:], strict=True):
+        finite = [r for r in other.history if all(map(math.isfinite, r.metrics.values()))]
+        assert one.history == finite
+
+
+def test_a_damaged_file_of_what_was_taken(tmp_path: Path) -> None:
+    assert kept_trials(tmp_path / "absent.json") == []
+    (tmp_path / "kept.json").write_text('[{"trial_id": ')
+    with pytest.raises(RecordsError, match=r"kept.json is damaged: put it back as the search"):
+        kept_trials(tmp_path / "kept.json")

@@ -83,3 +83,12 @@ def test_an_earlier_run_counts_but_for_its_time() -> None:
     assert Budget(SearchSettings(epochs=12), log).spent(0.0) is not None
     assert Budget(SearchSettings(epochs=13), log).spent(0.0) is None
     assert Budget(SearchSettings(stop_when=STALLS), log).spent(0.0) is not None
+
+
+def test_trials_that_will_end_once_more_do_not_count_towards_a_stall() -> None:
+    log = TrialLog(OBJECTIVES)
+    for number, state in enumerate([TrialState.FINISHED] + [TrialState.INTERRUPTED] * 5):
+        trial = make_trial(f"{number}", 0.5, 0.2)
+        trial.state = state
+        log.trials[trial.trial_id] = trial
+    assert Budget(SearchSettings(stop_when=STALLS), log).spent(0.0) is None

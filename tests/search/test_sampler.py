@@ -151,6 +151,28 @@ def test_failed_trial_counts_as_worst_where_it_never_came(
         assert trial.values == ([0.125, 0.5] if epoch <= until else WORST.tolist())
 
 
+def test_failed_trial_is_no_better_than_any_that_was_measured(
+    sampler: RungSampler, studies: Studies
+) -> None:
+    run(sampler, "bad", until=1, costs=7.5)
+    sampler.ask("a")
+    sampler.end("a", failed=True)
+    bad, failed = kept(studies[1])
+    assert failed.values == np.maximum(bad.values, WORST).tolist() == [7.5, WORST[1]]
+    assert kept(studies[9])[-1].values == WORST.tolist()
+
+
+def test_failures_make_no_model(sampler: RungSampler, studies: Studies) -> None:
+    for number in range(3 * MIN_TRIALS):
+        sampler.ask(f"t{number}")
+        sampler.end(f"t{number}", failed=True)
+    assert set(sampler.num_completed.values()) == {0}
+    # asked for no more than the first settings, which are spread evenly
+    assert all(
+        len(study.get_trials(deepcopy=False)) == 3 * MIN_TRIALS for study in studies.values()
+    )
+
+
 def test_end_of_a_trial_that_was_never_asked_or_has_ended_is_no_news(
     sampler: RungSampler, studies: Studies
 ) -> None:

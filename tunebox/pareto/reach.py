@@ -57,6 +57,10 @@ class Reach:
         is_beaten = (self._front[:, np.newaxis] <= futures).all(axis=2).any(axis=0)
         return not is_beaten.all()
 
+    def end(self, trial_id: str) -> None:
+        """Forget the reports of a trial that reports no more."""
+        self._curves.pop(trial_id, None)
+
     def _finish(self, curve: dict[int, FloatArray]) -> None:
         for rung in self._changes:
             if rung not in curve:

@@ -15,7 +15,7 @@ from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
-from tunebox.trials import TrialLog, TrialRecord
+from tunebox.trials import TrialLog, TrialRecord, why_no_front
 
 _LESS_IS_BETTER = ("train_seconds", "parameters")
 _SHOWN = 20  # trial ids in an error message
@@ -39,7 +39,7 @@ def pick_trials(log: TrialLog, pick: str) -> list[TrialRecord]:
         raise RecordsError(f"no trial {pick!r}; {_choices(log)}")
     front = log.front()
     if not front:
-        raise RecordsError(f"cannot pick {pick!r}: the front is empty, no trial ended as it should")
+        raise RecordsError(f"cannot pick {pick!r}: the front is empty, {why_no_front(log)}")
     if pick == "all":
         return front
     if pick == "knee":

@@ -38,6 +38,20 @@ class Journal:
     warning: str | None  # a line, if something follows them
 
 
+def make_journal(path: Path, search: str) -> None:
+    """Write the header of the journal of ``search``, unless there is one.
+
+    Raises:
+        OSError: The disk is full, or the folder is gone.
+    """
+    with path.open("ab") as file:
+        if file.tell() == 0:
+            header = {"format": FORMAT, "tunebox": __version__, "search": search}
+            file.write(json.dumps(header).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
 class JournalWriter(SearchObserver):
     """Appends to the journal of a search what it hears.
 
@@ -62,9 +76,8 @@ class JournalWriter(SearchObserver):
 
     def search_started(self, log: TrialLog) -> None:
         """Open the journal."""
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        if os.fstat(self._file).st_size == 0:
-            self._append({"format": FORMAT, "tunebox": __version__, "search": self._search})
+        make_journal(self._path, self._search)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
         self._append({"event": "search_started", **_here(), "time": time.time()})
         self._sync()
 

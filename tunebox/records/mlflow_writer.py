@@ -38,9 +38,9 @@ class MlflowWriter:
     """Sends updates to the store at ``uri``; which run belongs to which trial is in the outbox.
 
     An update may be sent again, whole, whatever became of it before: a run that may be there is
-    looked up, files and tags are replaced, and MLflow takes a metric of the same step, value and
-    time once. Sets nothing global in MLflow: a program that uses tunebox keeps its own tracking
-    URI.
+    looked up, files and tags are replaced, MLflow takes a metric of the same step, value and time
+    once, and the steps that a run has from a process before this one are looked up. Sets nothing
+    global in MLflow: a program that uses tunebox keeps its own tracking URI.
     """
 
     def __init__(self, uri: str, out: Path, outbox: Outbox, ids_file: Path | None = None) -> None:
@@ -50,6 +50,8 @@ class MlflowWriter:
         self._uri = uri
         self._outbox = outbox
         self._ids_file = ids_file
+        self._runs_of_before = set(outbox.run_ids.values())
+        self._steps: dict[tuple[str, str], set[int]] = {}  # of their metrics, by run and key
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = get_or_create_experiment(self.client, uri, out)
         self._check_store()
@@ -144,7 +146,7 @@ class MlflowWriter:
         log_values(
             self.client,
             run_id,
-            metrics=[metric for operation in update.metrics for metric in _metrics(operation)],
+            metrics=self._new_metrics(run_id, update.metrics),
             params=update.params,
             tags={name: value for name, value in update.tags.items() if value is not None},
         )
@@ -154,6 +156,23 @@ class MlflowWriter:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # set and taken away unsent
                     raise
+
+    def _new_metrics(self, run_id: str, operations: Iterable[LogMetrics]) -> list[Metric]:
+        """Return the metrics that the run does not have from a process before this one.
+
+        On a full disk that process told what neither outbox nor journal could keep: its epochs are
+        trained and told once more, at another time.
+        """
+        metrics = [metric for operation in operations for metric in _metrics(operation)]
+        if run_id not in self._runs_of_before:
+            return metrics
+        return [m for m in metrics if m.step not in self._steps_of_before(run_id, m.key)]
+
+    def _steps_of_before(self, run_id: str, key: str) -> set[int]:
+        if (run_id, key) not in self._steps:
+            history = self.client.get_metric_history(run_id, key)
+            self._steps[run_id, key] = {metric.step for metric in history}
+        return self._steps[run_id, key]
 
     def _send_table(self, run_id: str, table: LogTable) -> None:
         # MLflow's own log_table adds to the rows that are there: a retry would double them.

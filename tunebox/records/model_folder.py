@@ -1,5 +1,6 @@
 """An exported model: a folder with the fixed trial, the weights and a card."""
 
+import io
 import shutil
 import tempfile
 from pathlib import Path
@@ -58,7 +59,9 @@ def _save_weights(weights: dict[str, Any], path: Path) -> None:
     import torch
 
     kept = {key: weights[key] for key in (*_SHAPE_KEYS, "model")}
-    torch.save({"format": _FORMAT, **kept}, path)
+    buffer = io.BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save({"format": _FORMAT, **kept}, buffer)
+    path.write_bytes(buffer.getvalue())
 
 
 def load_model(folder: Path | str) -> "Classifier":

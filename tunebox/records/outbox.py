@@ -8,9 +8,11 @@ were left out.
 
 import json
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -98,6 +100,10 @@ class Outbox:
     def creating(self, trial_id: str | None) -> None:
         """Note that the run of a trial, or of the search, is about to be made."""
         self._note({"creating": trial_id})
+        if self._file is not None:
+            with suppress(OSError):
+                # without this line, after a power cut, the run would be made a second time
+                os.fsync(self._file.fileno())
 
     def created(self, trial_id: str | None, run_id: str) -> None:
         """Note which run belongs to a trial, or to the search."""

@@ -1,5 +1,6 @@
 """Where the files of a search are: ``<out>/<name>/``."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,11 @@ class SearchFolder:
         return self.root / "journal.jsonl"
 
     @property
+    def warm_start(self) -> Path:
+        """The trials of earlier searches that the search learned from, if any."""
+        return self.root / "warm_start.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that runs the search."""
         return self.root / "lock"
@@ -102,7 +108,7 @@ def create_folder(out: Path, name: str) -> SearchFolder:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if _is_left_empty(folder.root):
-            folder.root.rmdir()
+            shutil.rmtree(folder.root)
         folder.root.mkdir()  # fails for the second of two searches that start at once
     except FileExistsError as error:
         if not out.is_dir():
@@ -153,7 +159,10 @@ def next_free_name(out: Path, stem: str) -> str:
 
 def _is_left_empty(root: Path) -> bool:
     """Whether a search was killed in the moment in which it made this folder."""
-    return root.is_dir() and not any(root.iterdir())
+    first = ("lock", "journal.jsonl", "warm_start.json")  # then comes search.yaml
+    if not root.is_dir() or holder(SearchFolder(root).lock) is not None:
+        return False
+    return all(path.name in first or path.name.startswith(".") for path in root.iterdir())
 
 
 def _is_search(path: Path) -> bool:

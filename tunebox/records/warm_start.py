@@ -8,13 +8,19 @@ fixes, or be within what it searches.
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from tunebox.errors import RecordsError
+from tunebox.records.files import write_text
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.trials import TrialRecord, TrialState
+from tunebox.trials import TrialRecord, TrialState, non_finite_metric
 
+_TRIALS = TypeAdapter(list[TrialRecord])
 _TAKEN = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED)
 
 
@@ -50,9 +56,38 @@ def warm_start(spec: SearchSpec, folder: SearchFolder) -> WarmStart:
     return WarmStart(taken, lines)
 
 
+def keep_trials(trials: list[TrialRecord], path: Path) -> None:
+    """Write what a search learned from, so that a resume knows it whatever became of its source."""
+    if trials:
+        # The sampler learns from finite reports alone, and JSON has no number for others.
+        finite = [
+            replace(trial, history=[r for r in trial.history if not non_finite_metric(r.metrics)])
+            for trial in trials
+        ]
+        write_text(path, _TRIALS.dump_json(finite, indent=1).decode())
+
+
+def kept_trials(path: Path) -> list[TrialRecord]:
+    """Return what `keep_trials` wrote, none if it wrote nothing.
+
+    Raises:
+        RecordsError: The file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        return _TRIALS.validate_json(path.read_bytes())
+    except ValueError as error:
+        raise RecordsError(
+            f"{path} is damaged: put it back as the search wrote it, or start a new search"
+        ) from error
+
+
 def _as_trial_of(spec: SearchSpec, trial: TrialRecord, earlier: SearchSpec) -> TrialRecord:
     if _directions(spec) != _directions(earlier):
         raise ValueError(f"its objectives are {', '.join(_directions(earlier))}")
+    if earlier.search.max_epochs != spec.search.max_epochs:  # the schedule's length too
+        raise ValueError(f"its max_epochs is {earlier.search.max_epochs}")
     if trial.state not in _TAKEN:
         raise ValueError(f"ended as {trial.state.value}")
     return replace(trial, settings=spec.space.values_of(earlier.space.fix(trial.settings)))

@@ -2,7 +2,7 @@
 
 from tunebox.pareto.hypervolume import RunningHypervolume
 from tunebox.spec.search_spec import SearchSettings
-from tunebox.trials import TrialLog, TrialRecord
+from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 
 class Budget:
@@ -23,7 +23,8 @@ class Budget:
         self._epochs = log.epochs_spent
         self._volume = RunningHypervolume(log.objectives.reference_costs)
         self._volumes = [0.0]  # after each end of a trial
-        ended = [trial for trial in log.trials.values() if trial.end_time is not None]
+        unfinished = (TrialState.RUNNING, TrialState.INTERRUPTED)  # these will end once more
+        ended = [trial for trial in log.trials.values() if trial.state not in unfinished]
         for trial in sorted(ended, key=lambda trial: trial.end_time or 0.0):
             self.ended(trial)
 

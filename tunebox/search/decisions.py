@@ -104,10 +104,13 @@ class Decisions:
     def end(self, trial_id: str, failed: bool) -> None:
         """Take in that a trial reports no more; ``failed`` if it failed or diverged."""
         self._sampler.end(trial_id, failed)
+        if self._reach is not None:
+            self._reach.end(trial_id)
 
 
 def _reach(search: SearchSettings, ladder: Ladder, num_objectives: int) -> Reach | None:
-    # With one objective a trial is ahead or behind: that is ordinary successive halving.
-    if not search.spare_reachable or num_objectives == 1:
+    # With one objective a trial is ahead or behind: that is ordinary successive halving. With more
+    # than two nearly every trial might come to be on the front, and hardly any would be stopped.
+    if not search.spare_reachable or num_objectives != 2:
         return None
     return Reach(ladder.epochs, search.max_epochs, num_objectives)

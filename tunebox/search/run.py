@@ -77,7 +77,7 @@ def run_search(
         is_cut_short = False
     finally:  # whatever Ray raised, the records are to be complete
         _interrupt_running(past.log, observer)
-        observer.search_ended(is_cut_short)
+        observer.search_ended(is_cut_short or ending.trouble is not None)
     reason = ending.reason or f"all {len(past.log.trials)} trials have ended"
     return Outcome(past.log, is_cut_short, reason, ending.trouble, ending.traceback, callback.notes)
 

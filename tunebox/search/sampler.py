@@ -6,7 +6,7 @@ enters a study with the values that it had at that epoch. The next settings are 
 highest study that has enough trials for a model; before there is one, they are spread evenly.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import optuna
@@ -49,7 +49,7 @@ class RungSampler:
         Args:
             space: What is searched.
             epochs: The rungs and the last epoch, ascending.
-            reference_costs: ``(D,)``, what a failed trial counts as.
+            reference_costs: ``(D,)``, what a failed trial counts as, or worse if others are.
             seed: Of every random draw.
             name: ``tpe``, ``nsga2`` or ``gp``.
             num_bounds: Of the constraints: so many excesses come with each report.
@@ -61,32 +61,34 @@ class RungSampler:
         self._seed = seed
         self._num_trials = 0
         self._first = PointSampler("qmc", space, seed)  # evenly, until there is a model
-        self._worst = [float(cost) for cost in reference_costs]
         self._storage = optuna.storages.InMemoryStorage()
-        self._studies = {epoch: self._create_study(epoch) for epoch in epochs}
+        num_objectives = len(reference_costs)
+        self._studies = {epoch: self._create_study(epoch, num_objectives) for epoch in epochs}
         self._study_ids = {
             epoch: self._storage.get_study_id_from_name(study.study_name)
             for epoch, study in self._studies.items()
         }
         self._completed = dict.fromkeys(epochs, 0)
         self._stopped = dict.fromkeys(epochs, 0)
+        # what a failed trial counts as: no better than any that has values
+        self._worst = {epoch: np.array(reference_costs, dtype=float) for epoch in epochs}
         # what a trial without values is beyond each bound: as far as any trial was, at least 1
         self._worst_excesses = {epoch: np.ones(num_bounds) for epoch in epochs}
         # for each running trial, its number in the storage, in every study not reported to yet
         self._running: dict[str, dict[int, int]] = {}
         self._distributions = {leaf.path: _distribution(leaf) for leaf in space.leaves}
 
-    def _create_study(self, epoch: int) -> optuna.Study:
+    def _create_study(self, epoch: int, num_objectives: int) -> optuna.Study:
         return optuna.create_study(
             storage=self._storage,
             study_name=f"epoch {epoch}",
-            directions=["minimize"] * len(self._worst),
+            directions=["minimize"] * num_objectives,
             sampler=optuna.samplers.RandomSampler(seed=0),  # never draws: see _draw
         )
 
     @property
     def num_completed(self) -> dict[int, int]:
-        """How many trials have values at each epoch, those that failed included."""
+        """How many trials have values at each epoch."""
         return dict(self._completed)
 
     def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
@@ -126,7 +128,7 @@ class RungSampler:
         """
         number = self._running[trial_id].pop(epoch, None)
         if number is not None:
-            self._complete(epoch, number, costs, excesses)
+            self._measured(epoch, number, costs, excesses)
 
     def end(self, trial_id: str, failed: bool) -> None:
         """Close a trial where it still counts as running.
@@ -152,7 +154,7 @@ class RungSampler:
         for epoch in self._studies:
             if epoch in reports:
                 number = self._add(epoch, params, OptunaState.RUNNING)
-                self._complete(epoch, number, *reports[epoch])
+                self._measured(epoch, number, *reports[epoch])
             elif state is not TrialState.FINISHED and epoch > max(reports, default=0):
                 number = self._add(epoch, params, OptunaState.RUNNING)
                 self._close(epoch, number, failed=state is not TrialState.STOPPED)
@@ -205,19 +207,21 @@ class RungSampler:
         trial = create_trial(state=state, params=params, distributions=distributions)
         return self._storage.create_new_trial(self._study_ids[epoch], trial)
 
-    def _complete(
-        self, epoch: int, number: int, costs: Sequence[float] | FloatArray, excesses: FloatArray
-    ) -> None:
-        self._set_excesses(number, excesses)
+    def _measured(self, epoch: int, number: int, costs: FloatArray, excesses: FloatArray) -> None:
+        self._worst[epoch] = np.maximum(self._worst[epoch], costs)
         self._worst_excesses[epoch] = np.maximum(self._worst_excesses[epoch], excesses)
+        self._complete(number, costs, excesses)
+        self._completed[epoch] += 1  # only these: a model of failures would prefer them
+
+    def _complete(self, number: int, costs: FloatArray, excesses: FloatArray) -> None:
+        self._set_excesses(number, excesses)
         self._storage.set_trial_state_values(
             number, OptunaState.COMPLETE, [float(cost) for cost in costs]
         )
-        self._completed[epoch] += 1
 
     def _close(self, epoch: int, number: int, failed: bool) -> None:
         if failed:
-            self._complete(epoch, number, self._worst, self._worst_excesses[epoch])
+            self._complete(number, self._worst[epoch], self._worst_excesses[epoch])
             return
         # Without values, and below every trial that has some: a study that knew only those that
         # came this far would suggest again what was stopped on the way.

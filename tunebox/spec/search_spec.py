@@ -59,7 +59,7 @@ class StopWhen(Settings):
 
 
 class SearchSettings(Settings):
-    """``search`` in a search file; each key but ``stop_when`` is an option of ``tunebox search``.
+    """``search`` in a search file; ``tunebox search -h`` says which keys are also options.
 
     ``trials``, ``epochs`` and ``time_budget`` are budgets: the first that is spent ends the search.
     """
