@@ -3,7 +3,10 @@ from pathlib import Path
 import pytest
 
 from tunebox.errors import RecordsError
+from tunebox.records.journal import make_journal, read_journal
+from tunebox.records.lock import locked
 from tunebox.records.search_folder import (
+    check_free,
     create_folder,
     list_searches,
     next_free_name,
@@ -74,3 +77,20 @@ def test_a_name_does_not_lead_out_of_the_output_folder(tmp_path: Path, name: str
     (tmp_path / "out").mkdir()
     with pytest.raises(RecordsError, match="no search"):
         open_folder(tmp_path / "out", name)
+
+
+def test_what_a_search_killed_in_its_first_moment_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = create_folder(tmp_path, "first")
+    folder.lock.write_text("{}")
+    make_journal(folder.journal, "first")
+    (folder.root / ".search.yaml.abc").write_text("half")
+    check_free(tmp_path, "first")
+    assert list(create_folder(tmp_path, "first").root.iterdir()) == []
+    make_journal(folder.journal, "first")
+    with locked(folder.lock), pytest.raises(RecordsError, match="is in use by process"):
+        check_free(tmp_path, "first")
+    make_journal(folder.journal, "first")
+    folder.search_file.write_text("x: 1\n")  # from here on it can be resumed
+    with pytest.raises(RecordsError, match=r"go on with it \(--resume first\)"):
+        check_free(tmp_path, "first")
+    assert read_journal(folder.journal).events == []
