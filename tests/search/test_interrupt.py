@@ -72,8 +72,8 @@ def test_ctrl_c_ends_the_search_in_good_order(home: Path) -> None:
     assert set(children) == set(log.trials)
     for trial_id, trial in log.trials.items():
         run = children[trial_id]
-        interrupted = trial.state is TrialState.INTERRUPTED
-        assert run.info.status == ("KILLED" if interrupted else "FINISHED")
+        status = {TrialState.INTERRUPTED: "KILLED", TrialState.DIVERGED: "FAILED"}
+        assert run.info.status == status.get(trial.state, "FINISHED")
         assert run.data.tags["tunebox.state"] == trial.state.value
         assert [report.epoch for report in trial.history] == list(range(1, trial.epochs + 1))
         if trial.epochs:
