@@ -157,9 +157,9 @@ class Clock:
 
 def watched_clock() -> Clock:
     """Return a clock that watches the parts of a search which are tunebox's own."""
-    from tunebox.records.mlflow_runs import MlflowRuns
+    from tunebox.records.journal import JournalWriter
+    from tunebox.records.mlflow_delivery import Delivery
     from tunebox.records.recorder import SearchRecorder
-    from tunebox.search.log_callback import LogCallback
 
     clock = Clock()
     clock.watch(Decisions, "suggest", "suggestions")
@@ -167,8 +167,9 @@ def watched_clock() -> Clock:
         clock.watch(Decisions, name, "decisions")
     for name in ("trial_started", "trial_reported", "trial_ended", "tick", "search_ended"):
         clock.watch(SearchRecorder, name, "records")
-    clock.watch(MlflowRuns, "_deliver_all", "MLflow")  # in a thread of its own
-    clock.watch(LogCallback, "_drop_checkpoints", "checkpoints")
+    for name in ("trial_planned", "trial_started", "trial_reported", "trial_ended"):
+        clock.watch(JournalWriter, name, "journal")
+    clock.watch(Delivery, "_round", "MLflow")  # in a thread of its own
     return clock
 
 
