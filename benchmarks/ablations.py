@@ -92,9 +92,8 @@ class Brackets(Decisions):
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         super().__init__(space, objectives, search)
-        starts = (*self._ladder.epochs, search.max_epochs)
         self._ladders = [
-            Ladder(start, search.max_epochs, search.reduction_factor) for start in starts
+            Ladder(start, search.max_epochs, search.reduction_factor) for start in self.rungs
         ]
 
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
@@ -142,8 +141,8 @@ class StoppedForgotten(Decisions):
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         super().__init__(space, objectives, search)
-        epochs = (*self._ladder.epochs, search.max_epochs)
-        self._sampler = ForgetfulSampler(space, epochs, objectives.reference_costs, search.seed)
+        reference = objectives.reference_costs
+        self._sampler = ForgetfulSampler(space, self.rungs, reference, search.seed)
 
 
 class OnlyFinished(Decisions):

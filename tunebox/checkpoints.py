@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, first_line
 
 FORMAT = 1
 KEPT = 2  # while the trial runs: the newest may turn out to be damaged
@@ -108,11 +108,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # what torch.load raises for one damage or another
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, *_UNPICKLING) as error:
-        raise RecordsError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise RecordsError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise RecordsError(f"{path} cannot be read: it holds no dictionary")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 import tunebox
-from tunebox.errors import TuneboxError
+from tunebox.errors import TuneboxError, describe_os_error
 
 EXIT_TROUBLE = 1  # the search could not go on, or found nothing
 EXIT_USER_ERROR = 2
@@ -51,8 +51,7 @@ def main() -> None:
     except TuneboxError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a folder that is gone or cannot be written
-        where = "" if error.filename is None else f"{error.filename}: "
-        _fail(f"{where}{error.strerror or error}")
+        _fail(describe_os_error(error))
     except typer.exceptions.TyperException as error:
         _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
     except (KeyboardInterrupt, typer.Abort):

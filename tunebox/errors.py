@@ -22,3 +22,14 @@ class RecordsError(TuneboxError):
 
 class ClusterError(TuneboxError):
     """A Ray cluster that cannot be joined or is too small for what a trial asks."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what ``error`` says, its class where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return one line: the file, as far as it is known, and what is wrong with it."""
+    what = error.strerror or str(error) or type(error).__name__
+    return what if error.filename is None else f"{error.filename}: {what}"

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from tests.records.make_log import OBJECTIVES
+from tunebox.errors import describe_os_error
 from tunebox.search.budget import Budget
-from tunebox.search.ending import Ending, FailureLimits, Observers, describe_os_error
+from tunebox.search.ending import Ending, FailureLimits, Observers
 from tunebox.spec.search_spec import SearchSettings
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
 

@@ -10,6 +10,7 @@ Here is the other half of the answer: what a trial can still become.
 
 import numpy as np
 
+from tunebox.pareto.front import with_point
 from tunebox.pareto.objectives import FloatArray
 
 MIN_FINISHED = 5  # trials; fewer say too little about how far a trial goes
@@ -45,7 +46,7 @@ class Reach:
             epoch: Epochs that the trial has trained.
             costs: ``(D,)``, finite, lower is better.
         """
-        self._front = _with_point(self._front, costs)
+        self._front = with_point(self._front, costs)
         curve = self._curves.setdefault(trial_id, {})
         curve[epoch] = costs
         if epoch == self._max_epochs:
@@ -69,7 +70,7 @@ class Reach:
             changes = later - curve[rung]
             self._spread[rung].add(changes.min(axis=0))
             for change in changes:
-                self._changes[rung] = _with_point(self._changes[rung], change)
+                self._changes[rung] = with_point(self._changes[rung], change)
 
 
 class _Spread:
@@ -91,10 +92,3 @@ class _Spread:
         step = vector - self._mean
         self._mean = self._mean + step / self.count
         self._squares = self._squares + step * (vector - self._mean)
-
-
-def _with_point(front: FloatArray, costs: FloatArray) -> FloatArray:
-    """Return ``front`` with a point, without what the point dominates."""
-    if bool((front <= costs).all(axis=1).any()):
-        return front
-    return np.vstack([front[~(costs <= front).all(axis=1)], costs])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunebox.records.outbox import Outbox
 from tunebox.records.pace import Pace
 from tunebox.records.run_updates import RunUpdate, merge
-from tunebox.records.tracking import first_line, public_uri, responsive_client
+from tunebox.records.tracking import public_reason, public_uri, responsive_client
 
 if TYPE_CHECKING:
     from tunebox.records.mlflow_writer import MlflowWriter
@@ -164,7 +164,7 @@ class Delivery:
             if is_opening or not _is_refusal(error, self._uri):  # nothing goes without the parent
                 raise
             if len(update.operations) == 1:
-                what = f"{update.trial_id or 'the search'}: {first_line(error, self._uri)}"
+                what = f"{update.trial_id or 'the search'}: {public_reason(error, self._uri)}"
                 self._outbox.refuse(update.numbers, what)
             else:
                 middle = len(update.operations) // 2
@@ -184,7 +184,7 @@ class Delivery:
         return self._writer
 
     def _note(self, error: Exception) -> None:
-        self.error = first_line(error, self._uri)
+        self.error = public_reason(error, self._uri)
         if not self._has_warned:  # once: the end of a search says what came of it
             self._has_warned = True
             _log.warning("MLflow at %s: %s; trying again", public_uri(self._uri), self.error)

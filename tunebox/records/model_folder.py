@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebox.checkpoints import read_torch_file
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, first_line
 
 if TYPE_CHECKING:
     from tunebox.models.base import Classifier
@@ -97,7 +97,7 @@ def load_model(folder: Path | str) -> "Classifier":
         model.load_state_dict(weights["model"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise RecordsError(
-            f"{folder / WEIGHTS_FILE} does not fit {TRIAL_FILE}: {_first_line(error)}"
+            f"{folder / WEIGHTS_FILE} does not fit {TRIAL_FILE}: {first_line(error)}"
         ) from error
     return model.eval()
 
@@ -113,7 +113,3 @@ def _read_weights(path: Path) -> dict[str, Any]:
     if content.get("format") != _FORMAT:
         raise RecordsError(f"{path} has format {content.get('format')}; update tunebox")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ from tunebox.errors import RecordsError
 from tunebox.records.mlflow_operations import EndSearch, LogMetrics, Operation, StartSearch
 from tunebox.records.outbox import Outbox
 from tunebox.records.run_updates import merge
-from tunebox.records.tracking import first_line, public_uri, responsive_client
+from tunebox.records.tracking import public_reason, public_uri, responsive_client
 from tunebox.spec.space import Scalar
 
 
@@ -56,7 +56,7 @@ def write_single_run(
             writer = MlflowWriter(tracking_uri, out, outbox)
             writer.send(merge(enumerate(operations))[0])
     except (MlflowException, OSError) as error:
-        reason = first_line(error, tracking_uri)
+        reason = public_reason(error, tracking_uri)
         raise RecordsError(
             f"MLflow at {public_uri(tracking_uri)} did not take the run {name}: {reason}"
         ) from error

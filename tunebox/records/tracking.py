@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, first_line
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -73,9 +73,9 @@ def without_credentials(text: str, uri: str) -> str:
     return text
 
 
-def first_line(error: Exception, uri: str) -> str:
+def public_reason(error: Exception, uri: str) -> str:
     """Return what ``error`` says in one line, without the credentials in ``uri``."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
+    line = first_line(error)
     cause = _HTTP_CAUSE.search(line)  # the rest says in which call it happened
     return without_credentials(cause[1] if cause else line, uri)
 

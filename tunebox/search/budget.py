@@ -34,7 +34,7 @@ class Budget:
 
     def ended(self, trial: TrialRecord) -> None:
         """Measure the front after the end of a trial."""
-        if trial.can_be_on_front and self._log.is_feasible(trial):
+        if self._log.has_result(trial):
             self._volume.add(self._log.objectives.costs(trial.last_metrics))
         self._volumes.append(self._volume.value)
 

@@ -43,7 +43,7 @@ class Decisions:
         else:
             self._sampler = RungSampler(
                 space,
-                (*self._ladder.epochs, search.max_epochs),
+                self.rungs,
                 objectives.reference_costs,
                 search.seed,
                 name=search.sampler,
@@ -53,7 +53,7 @@ class Decisions:
     @property
     def rungs(self) -> tuple[int, ...]:
         """The epochs at which a trial may end unless it fails, the last one included; ascending."""
-        return tuple(sorted({*self._ladder.epochs, self._max_epochs}))
+        return (*self._ladder.epochs, self._max_epochs)
 
     def suggest(self, trial_id: str) -> Values:
         """Return the settings of the next trial.

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tunebox.errors import describe_os_error
 from tunebox.search.budget import Budget
 from tunebox.trials import SearchObserver, TrialLog, TrialRecord, TrialState
 
@@ -80,12 +81,6 @@ class Observers(SearchObserver):
     def search_ended(self, interrupted: bool) -> None:
         """Tell all of them."""
         self._tell("search_ended", interrupted)
-
-
-def describe_os_error(error: OSError) -> str:
-    """Return one line: the file, as far as it is known, and what is wrong with it."""
-    what = error.strerror or str(error) or type(error).__name__
-    return what if error.filename is None else f"{error.filename}: {what}"
 
 
 class FailureLimits:

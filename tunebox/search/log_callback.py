@@ -8,7 +8,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tunebox.checkpoints import checkpoint_files, keep_newest, remove_checkpoints
-from tunebox.search.ending import Ending, FailureLimits, describe_os_error
+from tunebox.errors import describe_os_error
+from tunebox.search.ending import Ending, FailureLimits
 from tunebox.search.ray_adapters import NotPickled, trial_metrics
 from tunebox.trials import (
     Report,

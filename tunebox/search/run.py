@@ -13,9 +13,10 @@ from ray import tune
 from ray.tune import Stopper
 
 from tunebox.checkpoints import keep_newest, remove_checkpoints
+from tunebox.errors import describe_os_error
 from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
-from tunebox.search.ending import Ending, FailureLimits, Observers, describe_os_error
+from tunebox.search.ending import Ending, FailureLimits, Observers
 from tunebox.search.log_callback import LogCallback
 from tunebox.search.past import Past
 from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled

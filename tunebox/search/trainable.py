@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from tunebox.checkpoints import checkpoint_files, read_checkpoint, write_checkpoint
-from tunebox.errors import RecordsError, TuneboxError
+from tunebox.errors import RecordsError, TuneboxError, first_line
 from tunebox.trials import non_finite_metric
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 if len(reports) != trial.epoch:
                     raise RecordsError(f"{len(reports)} reports of {trial.epoch} epochs")
             except _UNFITTING as error:
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                reason = first_line(error)
                 trial_id = self._config["trial_id"]
                 self._notes.append(f"trial {trial_id}: {path.name} is left out: {reason}")
             else:
