@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.records.export import Exported
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
 
@@ -240,8 +241,8 @@ def read_front(name: str, out: str | None = None) -> "pa.Table":
     return _read_front(find_search(name, out))
 
 
-def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> list[Path]:
-    """Write trials of the search ``name`` into ``to``, a folder each, and return the folders.
+def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> "Exported":
+    """Write trials of the search ``name`` into ``to``, a folder each, and say what lacks weights.
 
     Args:
         name: Of the search.

@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from tunebox.errors import RecordsError, first_line
 FORMAT = 1
 KEPT = 2  # while the trial runs: the newest may turn out to be damaged
 _ENDING = ".pt"
+_NO_ARCHIVE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile)
 _UNPICKLING = (pickle.UnpicklingError, struct.error, IndexError, TypeError, AttributeError)
 
 
@@ -89,6 +91,20 @@ def keep_newest(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a file that torch wrote, None if it is as it was written.
+
+    Such a file is an archive with checksums. Torch, which takes seconds to import, does not look
+    at them: a flipped bit in the weights would go unnoticed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            culprit = archive.testzip()
+    except _NO_ARCHIVE as error:
+        return first_line(error)
+    return None if culprit is None else f"the checksum of {culprit} is wrong"
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Remove the folder of a trial; a file that cannot be removed stays."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -104,6 +120,9 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    reason = damage(path)
+    if reason is not None:
+        raise RecordsError(f"{path} cannot be read: {reason}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # what torch.load raises for one damage or another

@@ -95,7 +95,7 @@ def test_what_was_told_is_known(open_box: OpenBox, tmp_path: Path) -> None:
     assert told.started
     assert set(told.trials) == {"b"}  # a was discarded
     assert (told.trials["b"].steps, told.trials["b"].state) == ({1}, "running")
-    assert told.front == {"b"}
+    assert told.front == {"b": None}
     assert (told.search_step, told.search_metrics) == (7, {"hypervolume": 0.5})
 
 

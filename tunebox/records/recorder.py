@@ -120,7 +120,7 @@ class SearchRecorder(SearchObserver):
             return
         assert self._log is not None
         front = self._log.front()
-        self._runs.set_front(trial.trial_id for trial in front)
+        self._runs.set_front({trial.trial_id: trial.checkpoint for trial in front})
         metrics = {
             "hypervolume": self._log.hypervolume(),
             "front_size": float(len(front)),
@@ -153,7 +153,7 @@ class SearchRecorder(SearchObserver):
 
 
 def _end_tags(trial: TrialRecord, log: TrialLog) -> dict[str, str]:
-    known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
+    known = {"node": trial.node, "reason": trial.reason}
     if log.constraints and trial.history:
         known["feasible"] = str(log.is_feasible(trial)).lower()
     return {f"tunebox.{name}": value for name, value in known.items() if value is not None}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "tunebox"
 PARETO_TAG = "tunebox.pareto"
 STATE_TAG = "tunebox.state"
+CHECKPOINT_TAG = "tunebox.checkpoint"
 front_filter = f'tags."{PARETO_TAG}" = "true"'
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

@@ -12,7 +12,7 @@ from typing import Any
 from ray import tune
 from ray.tune import Stopper
 
-from tunebox.checkpoints import keep_newest, remove_checkpoints
+from tunebox.checkpoints import checkpoint_epoch, checkpoint_files, damage, remove_checkpoints
 from tunebox.errors import describe_os_error
 from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
@@ -64,6 +64,7 @@ def run_search(
     observer = Observers([*observers, _Watch(budget)], ending)
     limits = FailureLimits(spec.search.max_failed_fraction)
     callback = LogCallback(past.log, observer, root, spec.search.max_epochs, limits, ending)
+    callback.notes += _find_weights(past.log, root)
     observer.search_started(past.log)
     is_cut_short = True
     try:
@@ -95,19 +96,39 @@ def is_complete(spec: SearchSpec, log: TrialLog) -> bool:
 
 
 def _prepare_folder(past: Past, root: Path, callback: LogCallback) -> None:
-    """Make room for checkpoints, and bring those that are there up to date with the log."""
+    """Make room for checkpoints, and remove those that are not needed any more."""
     folder = root / "checkpoints"
     folder.mkdir(exist_ok=True)
     for record in past.decided:
         callback.end(record)
-    front = {record.trial_id for record in past.log.front()}
+    front = {record.trial_id: record.checkpoint for record in past.log.front()}
     for trial_folder in folder.iterdir():
         if trial_folder.name in front:
-            newest = keep_newest(trial_folder)
-            kept = None if newest is None else str(newest.relative_to(root))
-            past.log.trials[trial_folder.name].checkpoint = kept
+            for path in checkpoint_files(trial_folder):
+                if str(path.relative_to(root)) != front[trial_folder.name]:
+                    path.unlink(missing_ok=True)
         elif trial_folder.name not in past.waiting:
             remove_checkpoints(trial_folder)
+
+
+def _find_weights(log: TrialLog, root: Path) -> list[str]:
+    """Note the weights of the front in the log; return a line for each trial that has lost them.
+
+    Those of an epoch before its last are not those of the trial's result.
+    """
+    lines = []
+    for record in log.front():
+        files = checkpoint_files(root / "checkpoints" / record.trial_id)
+        last = next((path for path in files if checkpoint_epoch(path) == record.epochs), None)
+        reason = "no checkpoint" if last is None else damage(last)
+        if last is not None and reason is None:
+            record.checkpoint = str(last.relative_to(root))
+        else:
+            lines.append(
+                f"trial {record.trial_id} is on the front and has lost its weights ({reason}); "
+                "tunebox export writes its trial file, and tunebox train makes them anew"
+            )
+    return lines
 
 
 def _interrupt_running(log: TrialLog, observer: SearchObserver) -> None:

@@ -1,0 +1,36 @@
+"""What a search finds in its folder when it begins, without Ray's loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tests.records.make_log import OBJECTIVES, make_trial
+from tunebox.checkpoints import checkpoint_files, write_checkpoint
+from tunebox.search.run import _find_weights
+from tunebox.trials import TrialLog
+
+
+def test_the_weights_of_the_front_are_noted_and_lost_ones_told(tmp_path: Path) -> None:
+    log = TrialLog(OBJECTIVES)
+    points = {"0003": (0.5, 0.5), "0001": (0.2, 0.9), "0000": (0.9, 0.2), "0002": (0.1, 0.1)}
+    for trial_id, (clean, noisy) in points.items():
+        log.trials[trial_id] = make_trial(trial_id, clean, noisy, epochs=4)
+        for epoch in (2, 4):
+            folder = tmp_path / "checkpoints" / trial_id
+            folder.parent.mkdir(exist_ok=True)
+            write_checkpoint(folder, epoch, {"weights": torch.zeros(1000)})
+    damaged, early = tmp_path / "checkpoints" / "0003", tmp_path / "checkpoints" / "0001"
+    newest = checkpoint_files(damaged)[0]
+    newest.write_bytes(newest.read_bytes()[:-500])
+    checkpoint_files(early)[0].unlink()
+    lines = _find_weights(log, tmp_path)
+    assert {trial_id: trial.checkpoint for trial_id, trial in log.trials.items()} == {
+        "0000": "checkpoints/0000/000004.pt",
+        "0001": None,
+        "0002": None,
+        "0003": None,
+    }
+    for line, trial_id in zip(lines, ["0003", "0001"], strict=True):
+        assert line.startswith(f"trial {trial_id} is on the front and has lost its weights (")
