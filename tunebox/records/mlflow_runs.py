@@ -1,11 +1,11 @@
 """The MLflow runs of one search, written by a thread so that the search never waits for MLflow."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunebox.records.mlflow_delivery import Delivery
+from tunebox.records.mlflow_ids import read_search_id
 from tunebox.records.mlflow_operations import (
     Discard,
     EndSearch,
@@ -60,7 +60,8 @@ class MlflowRuns:
             RecordsError: The outbox cannot be used.
         """
         self._uri = tracking_uri
-        self._outbox = Outbox(outbox_file, self.public_uri, _search_id(ids_file))
+        search_id = None if ids_file is None else read_search_id(ids_file)
+        self._outbox = Outbox(outbox_file, self.public_uri, search_id)
         self._delivery = Delivery(self._outbox, tracking_uri, out, ids_file)
         self._search = ""
 
@@ -220,11 +221,3 @@ class MlflowRuns:
     def _post(self, operation: Operation) -> None:
         self._outbox.add(operation)
         self._delivery.wake()
-
-
-def _search_id(ids_file: Path | None) -> str | None:
-    """Return what the search was called in MLflow before, if that can still be read."""
-    try:
-        return str(json.loads(ids_file.read_bytes())["search_id"]) if ids_file else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

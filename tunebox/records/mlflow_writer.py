@@ -17,11 +17,11 @@ from mlflow.tracking import MlflowClient
 
 from tunebox.errors import RecordsError
 from tunebox.records import mlflow_values as values
-from tunebox.records.files import write_text
+from tunebox.records.mlflow_ids import write_ids
 from tunebox.records.mlflow_operations import LogMetrics, LogTable, StartSearch, StartTrial
 from tunebox.records.outbox import Outbox
 from tunebox.records.run_updates import RunUpdate
-from tunebox.records.tracking import get_or_create_experiment, public_uri
+from tunebox.records.tracking import get_or_create_experiment, portable_uri, public_uri
 from tunebox.spec.space import Scalar
 
 _PARENT_TAG = "mlflow.parentRunId"
@@ -48,6 +48,7 @@ class MlflowWriter:
         for name in ("mlflow.store.db.utils", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._uri = uri
+        self._out = out
         self._outbox = outbox
         self._ids_file = ids_file
         self._runs_of_before = set(outbox.run_ids.values())
@@ -134,13 +135,13 @@ class MlflowWriter:
     def _write_ids(self) -> None:
         if self._ids_file is not None:
             ids = {
-                "tracking_uri": public_uri(self._uri),
+                "tracking_uri": portable_uri(public_uri(self._uri), self._out),
                 "experiment_id": self.experiment_id,
                 "parent_run_id": self._outbox.run_ids[None],
                 "search_id": self._outbox.search_id,
             }
             with suppress(OSError):  # a full disk must not keep anything from MLflow
-                write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
+                write_ids(self._ids_file, ids)
 
     def _send_values(self, run_id: str, update: RunUpdate) -> None:
         log_values(

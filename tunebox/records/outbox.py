@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 
 from tunebox import __version__
 from tunebox.errors import RecordsError
-from tunebox.records.files import replacing
+from tunebox.records.files import check_format, replacing
 from tunebox.records.mlflow_operations import Operation, from_plain, to_plain
 from tunebox.records.told import Told
+from tunebox.records.tracking import local_uri, portable_uri
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Outbox:
         self.refusals: list[str] = []  # a line for each refusal
         self.told = Told()
         self.warnings: list[str] = []
-        self._folder = Path() if path is None else path.parent
+        self._path = path or Path()
+        self._folder = self._path.parent
         self._lock = threading.RLock()
         self._waiting: dict[int, Operation] = {}
         self._in_doubt: set[str | None] = set()
@@ -189,7 +191,8 @@ class Outbox:
         events: list[dict[str, Any]] = []
         if not self._has_header:
             header = {"format": _FORMAT, "version": __version__, "search_id": self.search_id}
-            events.append({**header, "tracking_uri": self.tracking_uri})
+            uri = portable_uri(self.tracking_uri, self._folder.parent)
+            events.append({**header, "tracking_uri": uri})
         if is_damaged:
             # Which runs there are may be in what is lost: MLflow is asked before any is made.
             self._all_in_doubt = True
@@ -218,12 +221,9 @@ class Outbox:
         return True
 
     def _read_header(self, header: dict[str, Any]) -> None:
-        if header["format"] > _FORMAT:
-            raise RecordsError(
-                f"{self._folder}: what waits for MLflow was written by tunebox "
-                f"{header.get('version')}; update tunebox"
-            )
-        self.search_id, self.tracking_uri = header["search_id"], header["tracking_uri"]
+        check_format(self._path, header, _FORMAT)
+        self.search_id = header["search_id"]
+        self.tracking_uri = local_uri(header["tracking_uri"], self._folder.parent)
         self._has_header = True
 
     def _warn(self, message: str) -> None:
@@ -236,7 +236,8 @@ def noted_tracking_uri(path: Path) -> str | None:
     """Return where the outbox at ``path`` goes, without credentials; None if that is unknown."""
     try:
         with path.open("rb") as file:
-            return str(json.loads(file.readline())["tracking_uri"])
+            noted = str(json.loads(file.readline())["tracking_uri"])
+            return local_uri(noted, path.parent.parent)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
