@@ -39,7 +39,10 @@ def test_the_two_newest_are_kept_newest_first(tmp_path: Path) -> None:
     for epoch in order:
         write_checkpoint(tmp_path / "t", epoch, {})
     assert epochs_in(tmp_path / "t") == [100, 12]
+    half_written = tmp_path / "t" / ".000101.pt.abc.part"  # by a worker that was killed
+    half_written.touch()
     kept = keep_newest(tmp_path / "t")
+    assert not half_written.exists()
     assert kept == tmp_path / "t" / "000100.pt"
     assert epochs_in(tmp_path / "t") == [100]
     remove_checkpoints(tmp_path / "t")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tunebox.errors import SearchFileError
 from tunebox.evaluate import evaluate
-from tunebox.records.files import write_text
+from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
 from tunebox.records.search_folder import (
@@ -148,6 +148,7 @@ def _resume(
         check_num_trials(spec, past.num_planned)
         with _cluster(spec, console, num_trials=num_left(spec, past)):
             cut_journal(folder.journal, journal)
+            remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
             result = _search(spec, past, folder, uri, console)
     if journal.warning is not None:

@@ -1,6 +1,8 @@
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,6 +87,42 @@ def test_what_is_added_is_there_after_a_crash(open_box: OpenBox, tmp_path: Path)
     assert again.warnings == []
     again.add(EndSearch("FINISHED", 10.0))
     assert again.waiting[-1][0] == len(added) + 1  # no number is given twice
+
+
+def test_a_call_of_an_earlier_process_may_still_make_its_run(
+    open_box: OpenBox, tmp_path: Path
+) -> None:
+    path = tmp_path / "box.jsonl"
+    box = open_box(path)
+    box.creating("a")
+    box.creating("b")
+    box.created("b", "run-b")
+    assert not box.may_be_coming("a", 60)  # in this process calls end before the next is made
+    box.close()
+    time.sleep(0.01)
+    again = open_box(path)
+    coming = {trial_id: again.may_be_coming(trial_id, 60) for trial_id in ("a", "b", None)}
+    assert coming == {"a": True, "b": False, None: False}
+    assert not again.may_be_coming("a", 0.001)
+    again.creating("a")
+    assert not again.may_be_coming("a", 60)
+
+
+def test_the_disk_is_waited_for_batch_by_batch(
+    open_box: OpenBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = open_box(tmp_path / "box.jsonl")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for number in range(20):
+        box.add(LogMetrics("b", {"loss": 0.5}, number, 3.0))
+    assert synced == []
+    for _ in range(3):
+        box.sync()
+    assert len(synced) == 1
+    box.done([1])
+    box.close()
+    assert len(synced) == 2
 
 
 def test_what_was_told_is_known(open_box: OpenBox, tmp_path: Path) -> None:

@@ -57,6 +57,11 @@ def resolve_tracking_uri(option: str | None, out: Path) -> str:
     return uri
 
 
+def is_server(uri: str) -> bool:
+    """Whether ``uri`` is of a server, which may outlive a call, and not of a database."""
+    return _scheme(uri) in _SERVERS
+
+
 def public_uri(uri: str) -> str:
     """Return ``uri`` without user, password and query, fit to be printed and kept."""
     scheme, _, rest = _parts(uri)
