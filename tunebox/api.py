@@ -71,6 +71,7 @@ class SearchResult:
     ended: str  # why the search ended
     is_complete: bool  # every trial has ended
     warnings: list[str]
+    go_on: str  # what a resume needs, behind its command line; of use unless it is complete
     trouble: str | None = None  # why it was stopped before its last trial
     traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
@@ -142,11 +143,14 @@ def _resume(
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
-        from tunebox.search.run import num_left
+        from tunebox.search.run import num_left, why_none
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)):
+        idle = why_none(spec, past)
+        if idle is not None:
+            _teller(console)(f"{name}: {idle}")
+        with _cluster(spec, console, num_trials=0 if idle else num_left(spec, past)):
             cut_journal(folder.journal, journal)
             remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
@@ -211,6 +215,7 @@ def _search(
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
         warnings=[*outcome.notes, *recorder.warnings],
+        go_on=outcome.go_on,
         trouble=outcome.trouble,
         traceback=outcome.traceback,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.check_records import check_records, child_runs
+from tests.faults.check_records import check_records, child_runs, parent_run
 from tests.faults.search_process import SearchProcess
 from tests.faults.small_disk import fill, small_disk
 
@@ -64,6 +64,7 @@ def test_a_folder_that_vanishes_ends_the_search(tmp_path: Path, ray_address: str
     ended = {"FINISHED", "FAILED"}
     runs = child_runs(search.folder, search.tracking_uri)
     assert sum(run.info.status in ended for run in runs) >= known
+    assert parent_run(search.folder, search.tracking_uri).info.status == "FAILED"
     shutil.rmtree(search.folder, ignore_errors=True)
     os.rename(aside, search.folder)
     search.start()  # put back, it goes on

@@ -126,7 +126,7 @@ class JournalWriter(SearchObserver):
         if not self._is_synced and time.monotonic() - self._sync_time >= _SYNC_PAUSE:
             self._sync()
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Close the journal."""
         if self._file is None:
             return

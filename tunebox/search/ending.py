@@ -78,9 +78,9 @@ class Observers(SearchObserver):
         """Tell all of them."""
         self._tell("tick")
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Tell all of them."""
-        self._tell("search_ended", interrupted)
+        self._tell("search_ended", interrupted, trouble)
 
 
 class FailureLimits:

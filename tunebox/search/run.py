@@ -13,7 +13,7 @@ from ray import tune
 from ray.tune import Stopper
 
 from tunebox.checkpoints import checkpoint_epoch, checkpoint_files, damage, remove_checkpoints
-from tunebox.errors import describe_os_error
+from tunebox.errors import describe_os_error, first_line
 from tunebox.interrupt import interruptible
 from tunebox.records.files import remove_unfinished
 from tunebox.search.budget import Budget
@@ -47,6 +47,7 @@ class Outcome:
     trouble: str | None  # that, if nobody asked for it
     traceback: str | None  # of a trial, where that explains the trouble
     notes: list[str]  # on single trials
+    go_on: str  # what a resume needs, to be put behind its command line
 
 
 def run_search(
@@ -78,16 +79,36 @@ def run_search(
     except OSError as error:  # in Ray or in ours
         ending.end_for(describe_os_error(error))
         is_cut_short = False
+    except Exception as error:
+        ending.end_for(f"{type(error).__name__}: {first_line(error)}")
+        raise
     finally:  # whatever Ray raised, the records are to be complete
         _interrupt_running(past.log, observer)
-        observer.search_ended(is_cut_short or ending.trouble is not None)
+        observer.search_ended(is_cut_short, ending.trouble)
     reason = ending.reason or f"all {len(past.log.trials)} trials have ended"
-    return Outcome(past.log, is_cut_short, reason, ending.trouble, ending.traceback, callback.notes)
+    return Outcome(
+        log=past.log,
+        interrupted=is_cut_short,
+        reason=reason,
+        trouble=ending.trouble,
+        traceback=ending.traceback,
+        notes=callback.notes,
+        go_on=budget.go_on(),
+    )
 
 
 def num_left(spec: SearchSpec, past: Past) -> int:
     """Return how many trials are to be run, those included that go on."""
     return len(past.waiting) + max(0, spec.search.trials - past.num_planned)
+
+
+def why_none(spec: SearchSpec, past: Past) -> str | None:
+    """Return why no trial will be run although some are left, and what lets them run."""
+    budget = Budget(spec.search, past.log)
+    spent = budget.spent(seconds=0.0)
+    if spent is None or not num_left(spec, past):
+        return None
+    return f"{spent}, so nothing is trained; to go on: tunebox search --resume NAME{budget.go_on()}"
 
 
 def is_complete(spec: SearchSpec, log: TrialLog) -> bool:
