@@ -54,6 +54,7 @@ KINDS = (
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
 _DISK_MEGABYTES = 48
 _PATIENCE = 300.0  # seconds, on a busy machine
+_TRIES = 5
 
 Report = tuple[str, int]  # trial, epoch
 
@@ -103,6 +104,7 @@ class Campaign:
             self._deliver(search)
             check_records(search.folder, search.tracking_uri)
             self._compare(search, known)
+            print(f"search {number}: lost {self.lost}, twice {self.twice} so far", flush=True)
 
     def _make_search(self, home: Path, out: Path, seed: int) -> SearchProcess:
         options = ("--address", str(self.cluster.address), "--seed", str(seed))
@@ -150,7 +152,7 @@ class Campaign:
                 kill_process(self.random.choice(pids))
         elif kind == "node killed":
             self.cluster.remove_node(self.node, allow_graceful=False)
-            self.node = self.cluster.add_node(**_ROOM)
+            self.node = _new_node(self.cluster)
         elif kind == "second driver":
             options = ("--resume", search.folder.name, "--out", search.out)
             second = run_tunebox("search", *options, cwd=search.home, timeout=_PATIENCE)
@@ -206,6 +208,15 @@ class Campaign:
             (event.trial_id, event.report.epoch) for event in journal if isinstance(event, Reported)
         )
         self.twice += sum(count > 1 for count in reported.values())
+
+
+def _new_node(cluster: Cluster) -> Any:
+    for _ in range(_TRIES):
+        try:
+            return cluster.add_node(**_ROOM)
+        except Exception as error:  # Ray has none of its own for a start that takes too long
+            print(f"once more: {error}", flush=True)
+    raise TimeoutError(f"no node of Ray came up in {_TRIES} tries")
 
 
 def _has_ended(search: SearchProcess) -> bool:
@@ -265,7 +276,7 @@ def main() -> None:
             server = MlflowServer(Path(home))
             server.start()
             server.wait(_PATIENCE)
-            node = cluster.add_node(**_ROOM)
+            node = _new_node(cluster)
             campaign = Campaign(random.Random(arguments.seed), cluster, node, server)
             number = 0
             try:
