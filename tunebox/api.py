@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tunebox.errors import SearchFileError
 from tunebox.evaluate import evaluate
-from tunebox.records.files import write_text
+from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
 from tunebox.records.search_folder import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.records.export import Exported
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
 
@@ -70,6 +71,7 @@ class SearchResult:
     ended: str  # why the search ended
     is_complete: bool  # every trial has ended
     warnings: list[str]
+    go_on: str  # what a resume needs, behind its command line; of use unless it is complete
     trouble: str | None = None  # why it was stopped before its last trial
     traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
@@ -119,7 +121,7 @@ def search(
 
     with _cluster(spec, console, num_trials=spec.search.trials):
         folder = create_folder(out, name)
-        with locked(folder.lock):
+        with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
@@ -137,16 +139,20 @@ def _resume(
             f"got the name {name!r} and the file {file!r}"
         )
     folder = open_folder(out, name)
-    with locked(folder.lock):
+    with locked(folder.lock, _teller(console)):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
-        from tunebox.search.run import num_left
+        from tunebox.search.run import num_left, why_none
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)):
+        idle = why_none(spec, past)
+        if idle is not None:
+            _teller(console)(f"{name}: {idle}")
+        with _cluster(spec, console, num_trials=0 if idle else num_left(spec, past)):
             cut_journal(folder.journal, journal)
+            remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
             result = _search(spec, past, folder, uri, console)
     if journal.warning is not None:
@@ -169,8 +175,7 @@ def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iter
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         prepare_data(data)
-        if console is not None:
-            console.print(f"{spec.search.name}: {cluster}", soft_wrap=True, highlight=False)
+        _teller(console)(f"{spec.search.name}: {cluster}")
         yield
 
 
@@ -178,9 +183,9 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
     """Return the trials of earlier searches that this one learns from, and say which."""
     out = Path(spec.search.out)
     earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
-    if console is not None:
-        for line in (line for one in earlier for line in one.lines):
-            console.print(line, soft_wrap=True, highlight=False)
+    tell = _teller(console)
+    for line in (line for one in earlier for line in one.lines):
+        tell(line)
     return [trial for one in earlier for trial in one.trials]
 
 
@@ -210,6 +215,7 @@ def _search(
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
         warnings=[*outcome.notes, *recorder.warnings],
+        go_on=outcome.go_on,
         trouble=outcome.trouble,
         traceback=outcome.traceback,
     )
@@ -241,8 +247,8 @@ def read_front(name: str, out: str | None = None) -> "pa.Table":
     return _read_front(find_search(name, out))
 
 
-def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> list[Path]:
-    """Write trials of the search ``name`` into ``to``, a folder each, and return the folders.
+def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> "Exported":
+    """Write trials of the search ``name`` into ``to``, a folder each, and say what lacks weights.
 
     Args:
         name: Of the search.
@@ -288,6 +294,16 @@ def load_model(folder: str | Path) -> "Classifier":
     from tunebox.records.model_folder import load_model as load
 
     return load(Path(folder))
+
+
+def _teller(console: Console | None) -> Callable[[str], None]:
+    """Return what prints a line for the person at the console, if there is one."""
+
+    def tell(line: str) -> None:
+        if console is not None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+    return tell
 
 
 def _fixed_config(spec: SearchSpec) -> Any:

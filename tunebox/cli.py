@@ -16,7 +16,7 @@ from rich.console import Console
 import tunebox
 from tunebox.errors import TuneboxError, describe_os_error
 
-EXIT_TROUBLE = 1  # the search could not go on, or found nothing
+EXIT_TROUBLE = 1  # the search could not go on, or found nothing; a model lacks its weights
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -251,13 +251,18 @@ def export(
     from tunebox import api
     from tunebox.records.model_folder import TRIAL_FILE, WEIGHTS_FILE
 
-    for folder in api.export(name, pick=pick, to=to, out=out):
+    exported = api.export(name, pick=pick, to=to, out=out)
+    for folder in exported.folders:
         typer.echo(f"{folder}")
         if not (folder / WEIGHTS_FILE).exists():
             typer.echo(
                 "  without weights: a search keeps those of its front; make them with\n"
                 f"  tunebox train {folder / TRIAL_FILE}"
             )
+    for problem in exported.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if exported.problems:
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 @app.command()

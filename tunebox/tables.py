@@ -190,7 +190,7 @@ def print_search(console: Console, result: "SearchResult", tracking_uri: str | N
     ]
     if not result.is_complete:
         resume = f"tunebox search --resume {name}{out}{store}"
-        lines.append(f"        {resume}    (goes on, with what budget is left)")
+        lines.append(f"        {resume}{result.go_on}")
     for line in (*lines, *result.warnings):
         console.print(line, soft_wrap=True)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.check_records import check_records, parent_run
+from tests.faults.check_records import check_records, check_weights, parent_run
 from tests.faults.search_process import SearchProcess, outcome
 from tests.ray_cluster import RayCluster
 
@@ -54,6 +54,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     assert (code, stderr) == (0, ""), stdout
     assert outcome(search.folder) == outcome(undisturbed.folder)
     check_records(search.folder, search.tracking_uri)
+    check_weights(search.folder)
     assert search.count("search_started") == 6
 
 
