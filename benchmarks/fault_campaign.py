@@ -211,10 +211,10 @@ class Campaign:
         self.twice += sum(count > 1 for count in reported.values())
 
 
-def _new_node(cluster: Cluster) -> Any:
+def _new_node(cluster: Cluster, **more: Any) -> Any:
     for _ in range(_TRIES):
         try:
-            return cluster.add_node(**_ROOM)
+            return cluster.add_node(**_ROOM, **more)
         except Exception as error:  # Ray has none of its own for a start that takes too long
             print(f"once more: {error}", flush=True)
     raise TimeoutError(f"no node of Ray came up in {_TRIES} tries")
@@ -271,8 +271,9 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    cluster = Cluster(initialize_head=True, head_node_args={**_ROOM, "include_dashboard": False})
+    cluster = Cluster()
     try:
+        _new_node(cluster, include_dashboard=False)  # the first is the head
         with tempfile.TemporaryDirectory(prefix="faults-") as home:
             server = MlflowServer(Path(home))
             server.start()
