@@ -75,11 +75,21 @@ class Campaign:
 
     random: random.Random
     cluster: Cluster
-    node: Any
     server: MlflowServer
     faults: list[Fault] = field(default_factory=list)
+    num_searches: int = 0  # that were looked at
     lost: int = 0
     twice: int = 0
+
+    def run(self, home: Path, num_faults: int) -> None:
+        """Inject so many faults, or as many as there are until Ctrl-C."""
+        self.node = _new_node(self.cluster)
+        try:
+            while len(self.faults) < num_faults:
+                self.run_search(home / f"{self.num_searches}", self.num_searches, num_faults)
+                self.num_searches += 1
+        except KeyboardInterrupt:
+            print("ended early: the last search was not looked at")
 
     def run_search(self, home: Path, number: int, last_fault: int) -> None:
         """Run a search to its end, with faults until there are ``last_fault`` of them."""
@@ -277,23 +287,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="faults-") as home:
             server = MlflowServer(Path(home))
             server.start()
-            server.wait(_PATIENCE)
-            node = _new_node(cluster)
-            campaign = Campaign(random.Random(arguments.seed), cluster, node, server)
-            number = 0
             try:
-                while len(campaign.faults) < arguments.faults:
-                    campaign.run_search(Path(home) / f"{number}", number, arguments.faults)
-                    number += 1
-            except KeyboardInterrupt:
-                print(f"ended early: search {number} was not looked at")
+                server.wait(_PATIENCE)
+                campaign = Campaign(random.Random(arguments.seed), cluster, server)
+                campaign.run(Path(home), arguments.faults)
             finally:
                 server.kill()
     finally:
         cluster.shutdown()
     Console().print(_table(campaign))
     print(
-        f"{len(campaign.faults)} faults in {number} searches; "
+        f"{len(campaign.faults)} faults in {campaign.num_searches} searches; "
         f"lost: {campaign.lost}; done twice: {campaign.twice}"
     )
 
