@@ -6,7 +6,8 @@ Searches run one after the other on a Ray cluster of two nodes on this machine, 
 server, until so many faults were injected; what and when comes from the seed. A fault that ends the
 driver is followed by ``tunebox search --resume``. After every search its tables and its MLflow runs
 are compared with what its journal had just before each fault. To recover means: the journal has an
-epoch that is new; after a fault of MLflow: MLflow has taken something again.
+epoch that is new; after a fault of MLflow: MLflow has taken something again. Ctrl-C ends it early,
+without a look at the last search.
 
 Needs to be allowed to mount a small file system.
 """
@@ -53,7 +54,7 @@ KINDS = (
 )
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
 _DISK_MEGABYTES = 48
-_PATIENCE = 300.0  # seconds, on a busy machine
+_PATIENCE = 900.0  # seconds, on a busy machine
 _TRIES = 5
 
 Report = tuple[str, int]  # trial, epoch
@@ -74,11 +75,21 @@ class Campaign:
 
     random: random.Random
     cluster: Cluster
-    node: Any
     server: MlflowServer
     faults: list[Fault] = field(default_factory=list)
+    num_searches: int = 0  # that were looked at
     lost: int = 0
     twice: int = 0
+
+    def run(self, home: Path, num_faults: int) -> None:
+        """Inject so many faults, or as many as there are until Ctrl-C."""
+        self.node = _new_node(self.cluster)
+        try:
+            while len(self.faults) < num_faults:
+                self.run_search(home / f"{self.num_searches}", self.num_searches, num_faults)
+                self.num_searches += 1
+        except KeyboardInterrupt:
+            print("ended early: the last search was not looked at")
 
     def run_search(self, home: Path, number: int, last_fault: int) -> None:
         """Run a search to its end, with faults until there are ``last_fault`` of them."""
@@ -99,7 +110,7 @@ class Campaign:
                 self._inject(search, fault)
                 self.faults.append(fault)
                 print(f"{len(self.faults)}: search {number}, {kind}: {fault.recovery}", flush=True)
-            code, stdout, stderr = search.finish(600)
+            code, stdout, stderr = search.finish(_PATIENCE)
             assert code == 0, stdout + stderr
             self._deliver(search)
             check_records(search.folder, search.tracking_uri)
@@ -113,7 +124,7 @@ class Campaign:
         search.folder = out / f"s{seed}"  # the searches share a server
         text = search.search_file.read_text(encoding="utf-8")
         text = text.replace("trials: 10", "trials: 24").replace(", max_concurrent: 1", "")
-        text = text.replace("num_draws: 2", "num_draws: 100")  # epochs of a part of a second
+        text = text.replace("num_draws: 2", "num_draws: 40")  # epochs of a part of a second
         search.search_file.write_text(text, encoding="utf-8")
         return search
 
@@ -210,10 +221,10 @@ class Campaign:
         self.twice += sum(count > 1 for count in reported.values())
 
 
-def _new_node(cluster: Cluster) -> Any:
+def _new_node(cluster: Cluster, **more: Any) -> Any:
     for _ in range(_TRIES):
         try:
-            return cluster.add_node(**_ROOM)
+            return cluster.add_node(**_ROOM, **more)
         except Exception as error:  # Ray has none of its own for a start that takes too long
             print(f"once more: {error}", flush=True)
     raise TimeoutError(f"no node of Ray came up in {_TRIES} tries")
@@ -270,26 +281,23 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    cluster = Cluster(initialize_head=True, head_node_args={**_ROOM, "include_dashboard": False})
+    cluster = Cluster()
     try:
+        _new_node(cluster, include_dashboard=False)  # the first is the head
         with tempfile.TemporaryDirectory(prefix="faults-") as home:
             server = MlflowServer(Path(home))
             server.start()
-            server.wait(_PATIENCE)
-            node = _new_node(cluster)
-            campaign = Campaign(random.Random(arguments.seed), cluster, node, server)
-            number = 0
             try:
-                while len(campaign.faults) < arguments.faults:
-                    campaign.run_search(Path(home) / f"{number}", number, arguments.faults)
-                    number += 1
+                server.wait(_PATIENCE)
+                campaign = Campaign(random.Random(arguments.seed), cluster, server)
+                campaign.run(Path(home), arguments.faults)
             finally:
                 server.kill()
     finally:
         cluster.shutdown()
     Console().print(_table(campaign))
     print(
-        f"{len(campaign.faults)} faults in {number} searches; "
+        f"{len(campaign.faults)} faults in {campaign.num_searches} searches; "
         f"lost: {campaign.lost}; done twice: {campaign.twice}"
     )
 

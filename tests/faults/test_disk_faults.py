@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.check_records import check_records, child_runs, parent_run
-from tests.faults.search_process import SearchProcess
+from tests.faults.search_process import SearchProcess, outcome
 from tests.faults.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -29,27 +30,32 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_the_search_and_once_there_is_room_it_goes_on(
-    tmp_path: Path, disk: Path, ray_address: str
+    tmp_path: Path, disk: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
     search = SearchProcess(tmp_path, "--address", ray_address, out=disk / "out")
-    search.start()
-    search.wait_for("reported", 8)
-    filler = fill(disk)
-    code, stdout, stderr = search.finish()
-    assert code == 1
-    assert "Traceback" not in stdout + stderr
-    error = stderr.splitlines()[-1]
-    assert error.startswith("error: ")
-    assert error.endswith("No space left on device")
-    filler.unlink()
+    num_reports = undisturbed.count("reported")
+    for moment in sorted(random.Random(7).sample(range(1, num_reports - 5), 2)):
+        search.start()
+        search.wait_for("reported", moment)
+        filler = fill(disk)
+        code, stdout, stderr = search.finish()
+        assert code == 1
+        assert "Traceback" not in stdout + stderr
+        error = stderr.splitlines()[-1]
+        assert error.startswith("error: ")
+        assert error.endswith("No space left on device")
+        filler.unlink()
     search.start()
     code, stdout, stderr = search.finish()
     assert code == 0, stdout + stderr
     assert "Traceback" not in stdout + stderr
     check_records(search.folder, search.tracking_uri)
+    assert outcome(search.folder) == outcome(undisturbed.folder)
 
 
-def test_a_folder_that_vanishes_ends_the_search(tmp_path: Path, ray_address: str) -> None:
+def test_a_folder_that_vanishes_ends_the_search(
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
+) -> None:
     search = SearchProcess(tmp_path, "--address", ray_address)
     search.start()
     search.wait_for("ended", 3)
@@ -71,3 +77,4 @@ def test_a_folder_that_vanishes_ends_the_search(tmp_path: Path, ray_address: str
     code, stdout, stderr = search.finish()
     assert (code, stderr) == (0, ""), stdout
     check_records(search.folder, search.tracking_uri)
+    assert outcome(search.folder) == outcome(undisturbed.folder)

@@ -18,6 +18,7 @@ from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
 
 DEFAULT_OUT = "results"
+FORMAT = 1  # of a search file, a number that grows when an older tunebox would misread it
 
 
 class ObjectiveSettings(Settings):
