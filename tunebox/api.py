@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tunebox.models.base import Classifier
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
+    from tunebox.search.readiness import Readiness
 
 __all__ = [
     "evaluate",
@@ -117,13 +118,14 @@ def search(
     known = _known(spec, console)
     from tunebox.search.past import take_up
 
-    with _cluster(spec, console, num_trials=spec.search.trials):
+    with _cluster(spec, console, num_trials=spec.search.trials) as ready:
         folder = create_folder(out, name)
         with locked(folder.lock):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
-            return _search(spec, take_up(spec, known=known), folder, uri, console)
+            past = take_up(spec, known=known)
+            return _search(spec, past, ready, folder, uri, console)
 
 
 def _resume(
@@ -145,33 +147,36 @@ def _resume(
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)):
+        with _cluster(spec, console, num_trials=num_left(spec, past)) as ready:
             cut_journal(folder.journal, journal)
             uri = search_tracking_uri(folder, tracking_uri)
-            result = _search(spec, past, folder, uri, console)
+            result = _search(spec, past, ready, folder, uri, console)
     if journal.warning is not None:
         result.warnings.append(journal.warning)
     return result
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator[None]:
-    """Join or start Ray when there are trials to run, and have the data at hand."""
-    from tunebox.data.check import check_data, prepare_data
+def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator["Readiness"]:
+    """Join or start Ray when there are trials to run, and have the nodes ready for them."""
+    from tunebox.search.readiness import Readiness, make_ready
 
     if not num_trials:
-        yield
+        yield Readiness()
         return
-    data = _fixed_config(spec).data
-    check_data(data)
-    from tunebox.search.cluster import check_resources, connect
+    from tunebox.data.check import check_data
+    from tunebox.search.cluster import asked_by_a_trial, check_resources, connect, is_to_start
 
+    data = _fixed_config(spec).data
+    if is_to_start(spec.search.address):
+        check_data(data)  # before Ray starts, which takes seconds
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
-        prepare_data(data)
+        ready = make_ready(asked_by_a_trial(spec.search), Path(spec.search.out), data)
         if console is not None:
-            console.print(f"{spec.search.name}: {cluster}", soft_wrap=True, highlight=False)
-        yield
+            for line in (f"{spec.search.name}: {cluster}", *ready.notes):
+                console.print(line, soft_wrap=True, highlight=False)
+        yield ready
 
 
 def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
@@ -185,7 +190,12 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
 
 
 def _search(
-    spec: SearchSpec, past: "Past", folder: SearchFolder, uri: str, console: Console | None
+    spec: SearchSpec,
+    past: "Past",
+    ready: "Readiness",
+    folder: SearchFolder,
+    uri: str,
+    console: Console | None,
 ) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
@@ -199,7 +209,7 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
-    outcome = run_search(spec, past, folder.root.absolute(), observers)
+    outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
     return SearchResult(
         name=folder.name,
         out=spec.search.out,
@@ -209,7 +219,7 @@ def _search(
         interrupted=outcome.interrupted,
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
-        warnings=[*outcome.notes, *recorder.warnings],
+        warnings=[*ready.notes, *outcome.notes, *recorder.warnings],
         trouble=outcome.trouble,
         traceback=outcome.traceback,
     )

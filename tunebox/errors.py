@@ -24,6 +24,10 @@ class ClusterError(TuneboxError):
     """A Ray cluster that cannot be joined or is too small for what a trial asks."""
 
 
+class NodeError(TuneboxError):
+    """A node that cannot run the trials of a search, though others may."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what ``error`` says, its class where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,82 @@
+"""What a node has, found out there. Ray carries these functions to nodes without tunebox too.
+
+So nothing of tunebox is imported here, and nothing but the standard library with the module.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+Software = dict[str, str | None]  # the name of a package, ``python`` or ``code``: the version
+
+
+def software() -> Software:
+    """Return the versions of what trials run on; None: not there.
+
+    ``code`` stands for the content of tunebox's modules: two checkouts of one version differ.
+    """
+    versions: Software = {"python": platform.python_version()}
+    for package in ("ray", "torch"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    spec = importlib.util.find_spec("tunebox")
+    if spec is None or spec.origin is None:
+        return {**versions, "tunebox": None, "code": None}
+    import tunebox
+
+    folder = Path(spec.origin).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return {**versions, "tunebox": tunebox.__version__, "code": digest.hexdigest()[:12]}
+
+
+def gpus() -> list[dict[str, str]]:
+    """Return ``name``, ``memory`` and ``driver`` of each GPU that the system sees."""
+    keys = ("name", "memory", "driver")
+    query = "--query-gpu=name,memory.total,driver_version"
+    command = ["nvidia-smi", query, "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return [dict(zip(keys, row, strict=True)) for row in rows if len(row) == len(keys)]
+
+
+def num_gpus_of_torch() -> int:
+    """Return how many GPUs torch can use."""
+    import torch
+
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+
+
+def clock() -> float:
+    """Return the time of the node, in seconds since 1970."""
+    return time.time()
+
+
+def storage_trouble(folder: str, token: str) -> str | None:
+    """Return why ``folder`` is not the one that the driver marked with ``token``; None: it is.
+
+    Leaves a file with the name of the node in it, for the driver to look for.
+    """
+    import ray
+
+    place = Path(folder)
+    try:
+        if (place / "token").read_text() != token:
+            return "another folder is there"
+        (place / str(ray.get_runtime_context().get_node_id())).write_text(token)
+    except FileNotFoundError:
+        return "what the driver wrote is not there"
+    except OSError as error:
+        return f"it cannot be read and written there ({error.strerror})"
+    return None
