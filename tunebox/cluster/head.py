@@ -12,7 +12,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,7 +187,7 @@ class Tunnel:
 
 
 def find_head(cluster_file: str) -> Head:
-    """Return the head of the running cluster that ``cluster_file``, a file of ``ray up``, describes.
+    """Return the head of the cluster that ``ray up cluster_file`` started.
 
     Raises:
         ClusterError: The file is not there or no such file, or the cluster does not run.
@@ -211,7 +210,7 @@ def find_head(cluster_file: str) -> Head:
 def _read(cluster_file: str) -> dict[str, Any]:
     """Return the file, with what we and Ray take of it in place."""
     try:
-        config = yaml.safe_load(Path(cluster_file).read_text(encoding="utf-8"))
+        config: dict[str, Any] = yaml.safe_load(Path(cluster_file).read_text(encoding="utf-8"))
     except OSError as error:
         raise ClusterError(f"{cluster_file} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
