@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,7 +119,7 @@ def search(
 
     with _cluster(spec, console, num_trials=spec.search.trials):
         folder = create_folder(out, name)
-        with locked(folder.lock):
+        with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
@@ -137,7 +137,7 @@ def _resume(
             f"got the name {name!r} and the file {file!r}"
         )
     folder = open_folder(out, name)
-    with locked(folder.lock):
+    with locked(folder.lock, _teller(console)):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
@@ -169,8 +169,7 @@ def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iter
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         prepare_data(data)
-        if console is not None:
-            console.print(f"{spec.search.name}: {cluster}", soft_wrap=True, highlight=False)
+        _teller(console)(f"{spec.search.name}: {cluster}")
         yield
 
 
@@ -178,9 +177,9 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
     """Return the trials of earlier searches that this one learns from, and say which."""
     out = Path(spec.search.out)
     earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
-    if console is not None:
-        for line in (line for one in earlier for line in one.lines):
-            console.print(line, soft_wrap=True, highlight=False)
+    tell = _teller(console)
+    for line in (line for one in earlier for line in one.lines):
+        tell(line)
     return [trial for one in earlier for trial in one.trials]
 
 
@@ -288,6 +287,16 @@ def load_model(folder: str | Path) -> "Classifier":
     from tunebox.records.model_folder import load_model as load
 
     return load(Path(folder))
+
+
+def _teller(console: Console | None) -> Callable[[str], None]:
+    """Return what prints a line for the person at the console, if there is one."""
+
+    def tell(line: str) -> None:
+        if console is not None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+    return tell
 
 
 def _fixed_config(spec: SearchSpec) -> Any:
