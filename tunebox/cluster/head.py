@@ -139,7 +139,7 @@ class Head:
             raise ClusterError("rsync is missing on this machine; install it, then try again")
         ssh = shlex.join(self._ssh())
         source = f"{self._login}:{remote.rstrip('/')}/"
-        command = ["rsync", "-a", "-s", "--timeout=60", "-e", ssh, *filters, source, f"{local}/"]
+        command = ["rsync", "-rt", "-s", "--timeout=60", "-e", ssh, *filters, source, f"{local}/"]
         local.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, start_new_session=True
