@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tunebox.evaluate import evaluate
 from tunebox.records.files import write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
+from tunebox.records.run_end import RunEnd, read_run_end, write_run_end
 from tunebox.records.search_folder import (
     SearchFolder,
     check_free,
@@ -32,7 +33,7 @@ from tunebox.records.warm_start import keep_trials, kept_trials, warm_start
 from tunebox.replay import parse_settings, replay
 from tunebox.resume import check_num_trials, resumed_spec
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.spec.search_spec import SearchSpec, default_out
 from tunebox.spec.write import search_yaml
 from tunebox.train import train
 from tunebox.trials import SearchObserver, TrialLog, TrialRecord
@@ -58,21 +59,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(RunEnd):
     """What a search leaves behind."""
 
     name: str
     out: str
     folder: SearchFolder
     log: TrialLog
-    tracking_uri: str  # without credentials
-    interrupted: bool
-    ended: str  # why the search ended
-    is_complete: bool  # every trial has ended
-    warnings: list[str]
-    trouble: str | None = None  # why it was stopped before its last trial
-    traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
 
 
@@ -103,12 +97,7 @@ def search(
     """
     if resume:
         return _resume(file, tracking_uri, console, options)
-    spec = load_spec(file or "digits", options)
-    if not spec.space.leaves:
-        raise SearchFileError(
-            f"{spec.source.name}: nothing to search, no setting is a distribution; "
-            "train it with: tunebox train"
-        )
+    spec = searchable_spec(file, options)
     out = Path(spec.search.out)
     name = spec.search.name or next_free_name(out, spec.stem)
     check_free(out, name)
@@ -120,7 +109,7 @@ def search(
 
     with _cluster(spec, console, num_trials=spec.search.trials) as ready:
         folder = create_folder(out, name)
-        with locked(folder.lock):
+        with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
@@ -128,18 +117,33 @@ def search(
             return _search(spec, past, ready, folder, uri, console)
 
 
+def searchable_spec(file: str | None, options: Mapping[str, Any]) -> SearchSpec:
+    """Return the checked search file ``file``, None for ``digits``, with ``options`` in place.
+
+    Raises:
+        SearchFileError: It cannot be run, or has nothing to search.
+    """
+    spec = load_spec(file or "digits", options)
+    if not spec.space.leaves:
+        raise SearchFileError(
+            f"{spec.source.name}: nothing to search, no setting is a distribution; "
+            "train it with: tunebox train"
+        )
+    return spec
+
+
 def _resume(
     file: str | None, tracking_uri: str | None, console: Console | None, options: dict[str, Any]
 ) -> SearchResult:
     given = {key: value for key, value in options.items() if value is not None}
-    name, out = given.pop("name", None), Path(given.pop("out", DEFAULT_OUT))
+    name, out = given.pop("name", None), Path(given.pop("out", default_out()))
     if file is not None or name is None:
         raise SearchFileError(
             "a resume needs the name of a search and no file, its settings are in its folder; "
             f"got the name {name!r} and the file {file!r}"
         )
     folder = open_folder(out, name)
-    with locked(folder.lock):
+    with locked(folder.lock, _teller(console)):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
@@ -150,10 +154,9 @@ def _resume(
         with _cluster(spec, console, num_trials=num_left(spec, past)) as ready:
             cut_journal(folder.journal, journal)
             uri = search_tracking_uri(folder, tracking_uri)
-            result = _search(spec, past, ready, folder, uri, console)
-    if journal.warning is not None:
-        result.warnings.append(journal.warning)
-    return result
+            if journal.warning is not None:
+                ready.notes.append(journal.warning)
+            return _search(spec, past, ready, folder, uri, console)
 
 
 @contextmanager
@@ -173,9 +176,8 @@ def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iter
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         ready = make_ready(asked_by_a_trial(spec.search), Path(spec.search.out), data)
-        if console is not None:
-            for line in (f"{spec.search.name}: {cluster}", *ready.notes):
-                console.print(line, soft_wrap=True, highlight=False)
+        for line in (f"{spec.search.name}: {cluster}", *ready.notes):
+            _teller(console)(line)
         yield ready
 
 
@@ -183,9 +185,9 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
     """Return the trials of earlier searches that this one learns from, and say which."""
     out = Path(spec.search.out)
     earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
-    if console is not None:
-        for line in (line for one in earlier for line in one.lines):
-            console.print(line, soft_wrap=True, highlight=False)
+    tell = _teller(console)
+    for line in (line for one in earlier for line in one.lines):
+        tell(line)
     return [trial for one in earlier for trial in one.trials]
 
 
@@ -202,6 +204,7 @@ def _search(
     from tunebox.records.recorder import SearchRecorder
     from tunebox.search.run import is_complete, run_search
 
+    folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
     recorder = SearchRecorder(folder, spec, runs)
     # the journal first: nothing is recorded that a resume would not know of
@@ -210,11 +213,7 @@ def _search(
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
     outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
-    return SearchResult(
-        name=folder.name,
-        out=spec.search.out,
-        folder=folder,
-        log=outcome.log,
+    end = RunEnd(
         tracking_uri=public_uri(uri),
         interrupted=outcome.interrupted,
         ended=outcome.reason,
@@ -222,6 +221,10 @@ def _search(
         warnings=[*ready.notes, *outcome.notes, *recorder.warnings],
         trouble=outcome.trouble,
         traceback=outcome.traceback,
+    )
+    write_run_end(folder.run_end, end)
+    return SearchResult(
+        name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
     )
 
 
@@ -231,12 +234,21 @@ def find_search(name: str, out: str | None = None) -> SearchFolder:
     Raises:
         RecordsError: There is no such search in ``out``.
     """
-    return open_folder(Path(out or DEFAULT_OUT), name)
+    return open_folder(Path(out or default_out()), name)
 
 
 def read_search(folder: SearchFolder) -> TrialLog:
     """Return all trials of the search in ``folder``."""
     return read_log(folder)
+
+
+def read_result(folder: SearchFolder) -> SearchResult | None:
+    """Return what the last run of the search in ``folder`` left; None if it was killed."""
+    end = read_run_end(folder.run_end)
+    if end is None:
+        return None
+    out, log = str(folder.root.parent), read_log(folder)
+    return SearchResult(name=folder.name, out=out, folder=folder, log=log, **vars(end))
 
 
 def read_front(name: str, out: str | None = None) -> "pa.Table":
@@ -298,6 +310,16 @@ def load_model(folder: str | Path) -> "Classifier":
     from tunebox.records.model_folder import load_model as load
 
     return load(Path(folder))
+
+
+def _teller(console: Console | None) -> Callable[[str], None]:
+    """Return what prints a line for the person at the console, if there is one."""
+
+    def tell(line: str) -> None:
+        if console is not None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+    return tell
 
 
 def _fixed_config(spec: SearchSpec) -> Any:
