@@ -6,12 +6,25 @@ So nothing of tunebox is imported here, and nothing but the standard library wit
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import TypedDict
 
-Software = dict[str, str | None]  # the name of a package, ``python`` or ``code``: the version
+# the name of a package, ``python`` or ``code``: the version
+Software = dict[str, str | None]
+
+
+class Findings(TypedDict):
+    """What `examine` returns."""
+
+    software: Software
+    gpus: list[dict[str, str]]
+    gpus_of_torch: int
+    storage: str | None
 
 
 def software() -> Software:
@@ -52,10 +65,18 @@ def gpus() -> list[dict[str, str]]:
 
 
 def num_gpus_of_torch() -> int:
-    """Return how many GPUs torch can use."""
-    import torch
-
-    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+    """Return how many GPUs torch can use; 0 where it is absent or its start takes too long."""
+    # in a process of its own: Ray hides the GPUs from a task that asks for none
+    environment = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    program = "import torch; print(torch.cuda.device_count() if torch.cuda.is_available() else 0)"
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+    except subprocess.SubprocessError:
+        return 0
+    return int(done.stdout)
 
 
 def clock() -> float:
@@ -80,3 +101,14 @@ def storage_trouble(folder: str, token: str) -> str | None:
     except OSError as error:
         return f"it cannot be read and written there ({error.strerror})"
     return None
+
+
+def examine(folder: str, token: str) -> Findings:
+    """Return what the node has, as far as a search needs it, its data apart."""
+    seen = gpus()
+    return {
+        "software": software(),
+        "gpus": seen,
+        "gpus_of_torch": num_gpus_of_torch() if seen else 0,
+        "storage": storage_trouble(folder, token),
+    }

@@ -72,6 +72,12 @@ def describe_differences(software: Software, here: Software) -> str | None:
     return ", ".join(differing) or None
 
 
+def describe_software(software: Software) -> str:
+    """Return ``tunebox 0.1.0, ray 2.60.0, ..`` in one line."""
+    packages = ("tunebox", "ray", "torch", "python")
+    return ", ".join(f"{package} {software[package]}" for package in packages)
+
+
 def lacking(software: Software) -> str | None:
     """Return which packages that a trial needs are not there; None if all are."""
     absent = [package for package in ("tunebox", "torch") if software[package] is None]
