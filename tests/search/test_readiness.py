@@ -21,8 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[NodeCluster]:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeCluster]:
     with node_cluster(tmp_path) as made:
+        monkeypatch.setenv("HOME", str(made.home("head")))  # of the driver too
         yield made
 
 

@@ -7,7 +7,7 @@ from secrets import token_hex
 
 from tunebox.data.check import check_data
 from tunebox.data.settings import DataSettings
-from tunebox.findings import Finding
+from tunebox.findings import Finding, Level
 from tunebox.search import node_probe
 from tunebox.search.marked_folder import MarkedFolder, marked_folder
 from tunebox.search.node_probe import Findings
@@ -145,5 +145,5 @@ def _data(nodes: Sequence[Node], data: DataSettings) -> list[Finding]:
     if not troubles:
         may = " or fetches" if getattr(data, "download", False) else ""
         return [Finding("ok", "data", f"every node has{may} {data.kind}")]
-    level = "error" if len(troubles) == len(nodes) else "warning"
+    level: Level = "error" if len(troubles) == len(nodes) else "warning"
     return [Finding(level, "data", f"{answer.node.name}: {answer.trouble}") for answer in troubles]
