@@ -168,14 +168,17 @@ def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iter
         yield Readiness()
         return
     from tunebox.data.check import check_data
-    from tunebox.search.cluster import asked_by_a_trial, check_resources, connect, is_to_start
+    from tunebox.search.cluster import connect, is_to_start
+    from tunebox.search.room import asked_by_a_trial, check_room
 
     data = _fixed_config(spec).data
     if is_to_start(spec.search.address):
         check_data(data)  # before Ray starts, which takes seconds
     with connect(spec.search.address) as cluster:
-        check_resources(spec.search)
-        ready = make_ready(asked_by_a_trial(spec.search), Path(spec.search.out), data)
+        asked = asked_by_a_trial(spec.search)
+        waits = check_room(asked)
+        ready = make_ready(asked, Path(spec.search.out), data)
+        ready.notes.extend([waits] if waits else [])
         for line in (f"{spec.search.name}: {cluster}", *ready.notes):
             _teller(console)(line)
         yield ready
@@ -202,7 +205,9 @@ def _search(
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
-    from tunebox.search.run import is_complete, run_search
+    from tunebox.search.autoscaler import demand
+    from tunebox.search.room import asked_by_a_trial
+    from tunebox.search.run import is_complete, num_left, run_search
 
     folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
@@ -212,6 +217,8 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
+    asked = asked_by_a_trial(spec.search)
+    observers += demand(asked, num_left(spec, past), spec.search.max_concurrent)
     outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
     end = RunEnd(
         tracking_uri=public_uri(uri),

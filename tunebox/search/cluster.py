@@ -13,7 +13,6 @@ import ray
 
 import tunebox
 from tunebox.errors import ClusterError
-from tunebox.spec.search_spec import SearchSettings
 
 # Large blocks stay with the process instead of going back to the system after every batch:
 # measured 15 % more images per second on CPU. Read when a process starts.
@@ -116,26 +115,6 @@ def _check_listens(address: str) -> None:
     if parts.hostname is None or parts.port is None:
         raise ValueError(f"not HOST:PORT: {address!r}")
     socket.create_connection((parts.hostname, parts.port), _CONNECT_SECONDS).close()
-
-
-def asked_by_a_trial(search: SearchSettings) -> dict[str, float]:
-    """Return what a trial asks of its node, by Ray's names."""
-    return {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
-
-
-def check_resources(search: SearchSettings) -> None:
-    """Raise ClusterError if not a single trial fits on any node of the cluster."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for resource, option, asked in (
-        ("CPU", "--cpus-per-trial", search.cpus_per_trial),
-        ("GPU", "--gpus-per-trial", search.gpus_per_trial),
-    ):
-        largest = max((node.get(resource, 0.0) for node in nodes), default=0.0)
-        if asked > largest:
-            raise ClusterError(
-                f"{option} {asked:g}: the largest node of the cluster has {largest:g} {resource}s; "
-                f"ask for at most that"
-            )
 
 
 def _resources() -> str:

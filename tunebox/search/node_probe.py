@@ -112,3 +112,30 @@ def examine(folder: str, token: str) -> Findings:
         "gpus_of_torch": num_gpus_of_torch() if seen else 0,
         "storage": storage_trouble(folder, token),
     }
+
+
+def launchable_types(gcs_port: str) -> list[dict[str, float]]:
+    """Return what a node has of each type that the autoscaler can launch; to be asked of the head.
+
+    Empty without an autoscaler; ``{}`` stands for a type of which that is not known before.
+    """
+    import psutil  # Ray brings both
+    import yaml
+
+    if os.environ.get("RAY_USAGE_STATS_KUBERAY_IN_USE") == "1":
+        return [{}]  # what Kubernetes starts is known to its operator alone
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        options = dict(
+            word.split("=", 1) for word in words if word.startswith("--") and "=" in word
+        )
+        path = options.get("--autoscaling-config")
+        if path and options.get("--gcs-address", "").endswith(f":{gcs_port}"):
+            config = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+            most = config.get("max_workers", 0)
+            return [
+                dict(node_type.get("resources") or {})
+                for node_type in config.get("available_node_types", {}).values()
+                if min(most, node_type.get("max_workers", most)) > 0
+            ]
+    return []

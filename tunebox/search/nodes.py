@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tunebox.errors import first_line
 
 Found = TypeVar("Found")
+Resources = Mapping[str, float]  # amounts by Ray's names
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class Node:
 
     node_id: str
     name: str
-    resources: Mapping[str, float] = field(compare=False)
+    resources: Resources = field(compare=False)
 
-    def has_room(self, asked: Mapping[str, float]) -> bool:
+    def has_room(self, asked: Resources) -> bool:
         """Whether a trial that asks for so much fits when nothing else runs."""
         return has_room(self.resources, asked)
 
@@ -55,7 +56,7 @@ def alive_nodes() -> list[Node]:
     return sorted(nodes, key=lambda node: (not _is_head(node), node.name))
 
 
-def has_room(resources: Mapping[str, float], asked: Mapping[str, float]) -> bool:
+def has_room(resources: Resources, asked: Resources) -> bool:
     """Whether ``asked`` fits into ``resources``; what is absent is 0."""
     return all(resources.get(name, 0.0) >= amount for name, amount in asked.items())
 

@@ -17,13 +17,13 @@ from tunebox.checkpoints import keep_newest, remove_checkpoints
 from tunebox.errors import describe_os_error
 from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
-from tunebox.search.cluster import asked_by_a_trial
 from tunebox.search.ending import Ending, FailureLimits, Observers
 from tunebox.search.log_callback import LogCallback
 from tunebox.search.marked_folder import marked_folder
 from tunebox.search.past import Past
 from tunebox.search.placement import PlacingScheduler, TrialPlacement
 from tunebox.search.ray_adapters import DecisionSearcher, NotPickled
+from tunebox.search.room import asked_by_a_trial
 from tunebox.search.trainable import TrialTrainable
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
