@@ -107,7 +107,7 @@ def search(
     known = _known(spec, console)
     from tunebox.search.past import take_up
 
-    with _cluster(spec, console, num_trials=spec.search.trials) as ready:
+    with _cluster(spec, console, num_trials=spec.search.trials) as (spec, ready):
         folder = create_folder(out, name)
         with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
@@ -151,7 +151,7 @@ def _resume(
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)) as ready:
+        with _cluster(spec, console, num_trials=num_left(spec, past)) as (spec, ready):
             cut_journal(folder.journal, journal)
             uri = search_tracking_uri(folder, tracking_uri)
             if journal.warning is not None:
@@ -160,28 +160,37 @@ def _resume(
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator["Readiness"]:
-    """Join or start Ray when there are trials to run, and have the nodes ready for them."""
+def _cluster(
+    spec: SearchSpec, console: Console | None, num_trials: int
+) -> Iterator[tuple[SearchSpec, "Readiness"]]:
+    """Join or start Ray when there are trials to run, and have the nodes ready for them.
+
+    Gives the search with what a trial takes in numbers.
+    """
     from tunebox.search.readiness import Readiness, make_ready
 
     if not num_trials:
-        yield Readiness()
+        yield spec, Readiness()
         return
     from tunebox.data.check import check_data
     from tunebox.search.cluster import connect, is_to_start
-    from tunebox.search.room import asked_by_a_trial, check_room
+    from tunebox.search.room import asked_by_a_trial, check_room, measured_gpus
 
     data = _fixed_config(spec).data
     if is_to_start(spec.search.address):
         check_data(data)  # before Ray starts, which takes seconds
     with connect(spec.search.address) as cluster:
         asked = asked_by_a_trial(spec.search)
-        waits = check_room(asked)
+        waits = check_room(spec.search, asked)
         ready = make_ready(asked, Path(spec.search.out), data)
         ready.notes.extend([waits] if waits else [])
         for line in (f"{spec.search.name}: {cluster}", *ready.notes):
             _teller(console)(line)
-        yield ready
+        if spec.search.gpus_per_trial == "auto":
+            asked["GPU"], line = measured_gpus(spec, asked)
+            _teller(console)(line)
+        settled = {"cpus_per_trial": asked["CPU"], "gpus_per_trial": asked["GPU"]}
+        yield replace(spec, search=spec.search.model_copy(update=settled)), ready
 
 
 def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:

@@ -22,6 +22,7 @@ from tunebox.cli_common import (
     TrackingUri,
     end_search,
     make_console,
+    number_or_word,
 )
 from tunebox.errors import TuneboxError, describe_os_error
 
@@ -99,9 +100,16 @@ def search(
         typer.Option(metavar="NAME", help="Learn from this search in --out; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the sampler and of the trainings.")] = None,
-    cpus_per_trial: Annotated[float | None, typer.Option(help="CPUs that a trial takes.")] = None,
+    cpus_per_trial: Annotated[
+        float | None,
+        typer.Option(parser=number_or_word, help="CPUs that a trial takes; node: all of a node."),
+    ] = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(help="GPUs that a trial takes; 0.25 packs four on one.")
+        float | None,
+        typer.Option(
+            parser=number_or_word,
+            help="GPUs that a trial takes; 0.25 packs four on one, auto measures how many pay.",
+        ),
     ] = None,
     max_concurrent: Annotated[int | None, typer.Option(help="Trials at once, at most.")] = None,
     max_failures: Annotated[

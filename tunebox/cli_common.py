@@ -21,6 +21,14 @@ TrackingUri = Annotated[
 ]
 
 
+def number_or_word(text: str) -> float | str:
+    """Return the number that ``text`` is, else the text: the settings know the words."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def make_console() -> Console:
     """Return the console that the verbs print to."""
     # names and paths are printed as they are: [old] is no markup and :x: no picture

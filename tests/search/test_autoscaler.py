@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from ray._private.state import GlobalState
-from ray._raylet import GcsClientOptions
+from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 
 from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox
 from tests.search.autoscaling_cluster import autoscaling_cluster

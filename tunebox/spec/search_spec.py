@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -86,8 +86,10 @@ class SearchSettings(Settings):
     stop_when: StopWhen | None = None
     warm_start: list[str] = Field(default_factory=list)  # names of earlier searches in out
     seed: int = Field(0, ge=0)
-    cpus_per_trial: float = Field(1, gt=0)
-    gpus_per_trial: float = Field(0, ge=0)
+    # node: all CPUs of a node, so that nothing else runs there
+    cpus_per_trial: Annotated[float, Field(gt=0)] | Literal["node"] = 1
+    # auto: measured once, when the search starts
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
     # restarts of a trial that lost its worker, its node or its memory
     max_failures: int = Field(2, ge=0)
     # stops the search when more of its trials failed; judged from the tenth ended trial on
