@@ -67,7 +67,7 @@ def examine_from_home(cluster_file: str, arguments: list[str]) -> tuple[str, Fin
     if done.returncode not in (0, 1) or not done.stdout:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise ClusterError(f"tunebox doctor on the head of {cluster_file}: {reason}")
-    return done.stdout, _compare(done.stdout)
+    return done.stdout, compare_with_head(done.stdout)
 
 
 def _data(file: str) -> "DataSettings":
@@ -76,7 +76,8 @@ def _data(file: str) -> "DataSettings":
     return spec.trial_config(values).data
 
 
-def _compare(printed: str) -> Finding:
+def compare_with_head(printed: str) -> Finding:
+    """Return how the versions here differ from those in what the head's doctor ``printed``."""
     from tunebox.search.node_probe import software
 
     [line] = [line for line in printed.splitlines() if line.split()[1:2] == ["versions"]]

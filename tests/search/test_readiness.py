@@ -68,6 +68,11 @@ def test_a_folder_that_is_not_shared_is_one_line(folder: Path, cluster: NodeClus
     assert "what the driver wrote is not there" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list((folder / "results").iterdir()) == []
+    doctor = run_tunebox("doctor", "--address", cluster.address, cwd=folder, timeout=300)
+    assert doctor.returncode == 1
+    [error] = [line for line in doctor.stdout.splitlines() if line.startswith("error")]
+    assert error.split()[1] == "storage"
+    assert "what the driver wrote is not there; mount the same storage" in error
 
 
 def test_a_node_that_joins_without_the_data_gets_no_trials(
