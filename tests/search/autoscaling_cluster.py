@@ -69,6 +69,11 @@ def autoscaling_cluster(workers: int) -> Iterator[str]:
         *("--port", address.split(":")[1], "--node-ip-address", host, "--num-cpus", "0"),
         *("--include-dashboard", "false", "--object-store-memory", "100000000"),
         *("--autoscaling-config", str(config), "--disable-usage-stats"),
+        # a raylet that is told the ports of its agent does not wait for them: 15 s at most
+        *("--dashboard-agent-grpc-port", str(free_port())),
+        *("--dashboard-agent-listen-port", str(free_port())),
+        *("--metrics-export-port", str(free_port())),
+        *("--runtime-env-agent-port", str(free_port())),
     ]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {
         "RAY_TMPDIR": folder,
