@@ -187,6 +187,7 @@ def _cluster(
         for line in (f"{spec.search.name}: {cluster}", *ready.notes):
             _teller(console)(line)
         if spec.search.gpus_per_trial == "auto":
+            _teller(console)("--gpus-per-trial auto: measuring, once a GPU is free")
             asked["GPU"], line = measured_gpus(spec, asked)
             _teller(console)(line)
         settled = {"cpus_per_trial": asked["CPU"], "gpus_per_trial": asked["GPU"]}
@@ -226,8 +227,10 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
-    asked = asked_by_a_trial(spec.search)
-    observers += demand(asked, num_left(spec, past), spec.search.max_concurrent)
+    left = num_left(spec, past)
+    if left:
+        asked = asked_by_a_trial(spec.search)
+        observers += demand(asked, left, spec.search.max_concurrent)
     outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
     end = RunEnd(
         tracking_uri=public_uri(uri),

@@ -18,6 +18,7 @@ from tunebox.spec.trial_config import TrialConfig
 _GAIN = 1.05  # in images per second, for which one more step is taken
 _MEMORY = 0.9  # share of the GPU's memory that may be taken: other settings need more
 _SECONDS = 5.0  # of training a step
+_WARM_SECONDS = 1.0  # before the clock starts, so that all have begun and taken their memory
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class SideBySide:
         )
         actors = [actor.remote(self._config, self._cpus_per_trial) for _ in range(num_trials)]
         try:
-            ray.get([each.rehearse.remote(0.0) for each in actors])  # all have started
+            ray.get([each.rehearse.remote(_WARM_SECONDS) for each in actors])
             rates = ray.get([each.rehearse.remote(_SECONDS) for each in actors])
             memory = ray.get(actors[0].memory.remote())
         except (RayActorError, OutOfMemoryError):  # the system's memory
