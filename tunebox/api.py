@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tunebox.evaluate import evaluate
 from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
+from tunebox.records.run_end import RunEnd, read_run_end, write_run_end
 from tunebox.records.search_folder import (
     SearchFolder,
     check_free,
@@ -32,7 +33,7 @@ from tunebox.records.warm_start import keep_trials, kept_trials, warm_start
 from tunebox.replay import parse_settings, replay
 from tunebox.resume import check_num_trials, resumed_spec
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.spec.search_spec import SearchSpec, default_out
 from tunebox.spec.write import search_yaml
 from tunebox.train import train
 from tunebox.trials import SearchObserver, TrialLog, TrialRecord
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from tunebox.records.export import Exported
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
+    from tunebox.search.readiness import Readiness
 
 __all__ = [
     "evaluate",
@@ -58,22 +60,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(RunEnd):
     """What a search leaves behind."""
 
     name: str
     out: str
     folder: SearchFolder
     log: TrialLog
-    tracking_uri: str  # without credentials
-    interrupted: bool
-    ended: str  # why the search ended
-    is_complete: bool  # every trial has ended
-    warnings: list[str]
-    go_on: str  # what a resume needs, behind its command line; of use unless it is complete
-    trouble: str | None = None  # why it was stopped before its last trial
-    traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
 
 
@@ -104,12 +98,7 @@ def search(
     """
     if resume:
         return _resume(file, tracking_uri, console, options)
-    spec = load_spec(file or "digits", options)
-    if not spec.space.leaves:
-        raise SearchFileError(
-            f"{spec.source.name}: nothing to search, no setting is a distribution; "
-            "train it with: tunebox train"
-        )
+    spec = searchable_spec(file, options)
     out = Path(spec.search.out)
     name = spec.search.name or next_free_name(out, spec.stem)
     check_free(out, name)
@@ -119,20 +108,36 @@ def search(
     known = _known(spec, console)
     from tunebox.search.past import take_up
 
-    with _cluster(spec, console, num_trials=spec.search.trials):
+    with _cluster(spec, console, num_trials=spec.search.trials) as (spec, ready):
         folder = create_folder(out, name)
         with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
-            return _search(spec, take_up(spec, known=known), folder, uri, console)
+            past = take_up(spec, known=known)
+            return _search(spec, past, ready, folder, uri, console)
+
+
+def searchable_spec(file: str | None, options: Mapping[str, Any]) -> SearchSpec:
+    """Return the checked search file ``file``, None for ``digits``, with ``options`` in place.
+
+    Raises:
+        SearchFileError: It cannot be run, or has nothing to search.
+    """
+    spec = load_spec(file or "digits", options)
+    if not spec.space.leaves:
+        raise SearchFileError(
+            f"{spec.source.name}: nothing to search, no setting is a distribution; "
+            "train it with: tunebox train"
+        )
+    return spec
 
 
 def _resume(
     file: str | None, tracking_uri: str | None, console: Console | None, options: dict[str, Any]
 ) -> SearchResult:
     given = {key: value for key, value in options.items() if value is not None}
-    name, out = given.pop("name", None), Path(given.pop("out", DEFAULT_OUT))
+    name, out = given.pop("name", None), Path(given.pop("out", default_out()))
     if file is not None or name is None:
         raise SearchFileError(
             "a resume needs the name of a search and no file, its settings are in its folder; "
@@ -143,40 +148,55 @@ def _resume(
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
-        from tunebox.search.run import num_left, why_none
+        from tunebox.search.run import num_to_run, why_none
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
         idle = why_none(spec, past)
         if idle is not None:
             _teller(console)(f"{name}: {idle}")
-        with _cluster(spec, console, num_trials=0 if idle else num_left(spec, past)):
+        with _cluster(spec, console, num_trials=num_to_run(spec, past)) as (spec, ready):
             cut_journal(folder.journal, journal)
             remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
-            result = _search(spec, past, folder, uri, console)
-    if journal.warning is not None:
-        result.warnings.append(journal.warning)
-    return result
+            if journal.warning is not None:
+                ready.notes.append(journal.warning)
+            return _search(spec, past, ready, folder, uri, console)
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator[None]:
-    """Join or start Ray when there are trials to run, and have the data at hand."""
-    from tunebox.data.check import check_data, prepare_data
+def _cluster(
+    spec: SearchSpec, console: Console | None, num_trials: int
+) -> Iterator[tuple[SearchSpec, "Readiness"]]:
+    """Join or start Ray when there are trials to run, and have the nodes ready for them.
+
+    Gives the search with what a trial takes in numbers.
+    """
+    from tunebox.search.readiness import Readiness, make_ready
 
     if not num_trials:
-        yield
+        yield spec, Readiness()
         return
-    data = _fixed_config(spec).data
-    check_data(data)
-    from tunebox.search.cluster import check_resources, connect
+    from tunebox.data.check import check_data
+    from tunebox.search.cluster import connect, is_to_start
+    from tunebox.search.room import asked_by_a_trial, check_room, measured_gpus
 
+    data = _fixed_config(spec).data
+    if is_to_start(spec.search.address):
+        check_data(data)  # before Ray starts, which takes seconds
     with connect(spec.search.address) as cluster:
-        check_resources(spec.search)
-        prepare_data(data)
-        _teller(console)(f"{spec.search.name}: {cluster}")
-        yield
+        asked = asked_by_a_trial(spec.search)
+        waits = check_room(spec.search, asked)
+        ready = make_ready(asked, Path(spec.search.out), data)
+        ready.notes.extend([waits] if waits else [])
+        for line in (f"{spec.search.name}: {cluster}", *ready.notes):
+            _teller(console)(line)
+        if spec.search.gpus_per_trial == "auto":
+            _teller(console)("--gpus-per-trial auto: measuring, once a GPU is free")
+            asked["GPU"], line = measured_gpus(spec, asked)
+            _teller(console)(line)
+        settled = {"cpus_per_trial": asked["CPU"], "gpus_per_trial": asked["GPU"]}
+        yield replace(spec, search=spec.search.model_copy(update=settled)), ready
 
 
 def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
@@ -190,13 +210,21 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
 
 
 def _search(
-    spec: SearchSpec, past: "Past", folder: SearchFolder, uri: str, console: Console | None
+    spec: SearchSpec,
+    past: "Past",
+    ready: "Readiness",
+    folder: SearchFolder,
+    uri: str,
+    console: Console | None,
 ) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
-    from tunebox.search.run import is_complete, run_search
+    from tunebox.search.autoscaler import demand
+    from tunebox.search.room import asked_by_a_trial
+    from tunebox.search.run import is_complete, num_to_run, run_search
 
+    folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
     recorder = SearchRecorder(folder, spec, runs)
     # the journal first: nothing is recorded that a resume would not know of
@@ -204,20 +232,24 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
-    outcome = run_search(spec, past, folder.root.absolute(), observers)
-    return SearchResult(
-        name=folder.name,
-        out=spec.search.out,
-        folder=folder,
-        log=outcome.log,
+    left = num_to_run(spec, past)
+    if left:
+        asked = asked_by_a_trial(spec.search)
+        observers += demand(asked, left, spec.search.max_concurrent)
+    outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
+    end = RunEnd(
         tracking_uri=public_uri(uri),
         interrupted=outcome.interrupted,
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
-        warnings=[*outcome.notes, *recorder.warnings],
+        warnings=[*ready.notes, *outcome.notes, *recorder.warnings],
         go_on=outcome.go_on,
         trouble=outcome.trouble,
         traceback=outcome.traceback,
+    )
+    write_run_end(folder.run_end, end)
+    return SearchResult(
+        name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
     )
 
 
@@ -227,12 +259,21 @@ def find_search(name: str, out: str | None = None) -> SearchFolder:
     Raises:
         RecordsError: There is no such search in ``out``.
     """
-    return open_folder(Path(out or DEFAULT_OUT), name)
+    return open_folder(Path(out or default_out()), name)
 
 
 def read_search(folder: SearchFolder) -> TrialLog:
     """Return all trials of the search in ``folder``."""
     return read_log(folder)
+
+
+def read_result(folder: SearchFolder) -> SearchResult | None:
+    """Return what the last run of the search in ``folder`` left; None if it was killed."""
+    end = read_run_end(folder.run_end)
+    if end is None:
+        return None
+    out, log = str(folder.root.parent), read_log(folder)
+    return SearchResult(name=folder.name, out=out, folder=folder, log=log, **vars(end))
 
 
 def read_front(name: str, out: str | None = None) -> "pa.Table":

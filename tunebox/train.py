@@ -119,7 +119,9 @@ def _prepare(spec: SearchSpec) -> "TrialRun":
     from tunebox.training.trial_run import TrialRun
 
     # as in the search: on small networks more threads are slower, by far on a busy machine
-    torch.set_num_threads(max(1, int(spec.search.cpus_per_trial)))
+    cpus = spec.search.cpus_per_trial
+    if cpus != "node":
+        torch.set_num_threads(max(1, int(cpus)))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return TrialRun(config, seed=spec.search.seed, max_epochs=spec.search.max_epochs, device=device)
 

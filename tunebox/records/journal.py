@@ -206,6 +206,12 @@ def cut_journal(path: Path, journal: Journal) -> None:
         os.truncate(path, journal.size)
 
 
+def event_in(line: bytes) -> TrialEvent | None:
+    """Return what a line of a journal tells of a trial; None if it tells nothing, or is damaged."""
+    event = _event(line)
+    return event if isinstance(event, TrialEvent) else None
+
+
 @dataclass(frozen=True)
 class _Damage:
     """A line that makes no sense."""

@@ -66,6 +66,15 @@ def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[N
         os.close(file)
 
 
+def holding_process(path: Path) -> tuple[str, int] | None:
+    """Return host and number of the process that holds the lock; None if nobody here does."""
+    if holder(path) is None:
+        return None
+    content = _read(path)
+    host, pid = content.get("host"), content.get("pid")
+    return (host, pid) if isinstance(host, str) and isinstance(pid, int) else None
+
+
 def holder(path: Path) -> str | None:
     """Return who holds the lock at ``path`` in words; None if nobody does."""
     try:

@@ -1,9 +1,10 @@
 """The whole of a search file: the space, the objectives, and how the search runs."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
@@ -17,8 +18,16 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
 
-DEFAULT_OUT = "results"
 FORMAT = 1  # of a search file, a number that grows when an older tunebox would misread it
+_OUT_VARIABLE = "TUNEBOX_OUT"
+
+
+def default_out() -> str:
+    """Return the folder of all searches: what ``TUNEBOX_OUT`` says, else ``results``.
+
+    On the nodes of a cluster the variable names a folder that all of them see.
+    """
+    return os.environ.get(_OUT_VARIABLE) or "results"
 
 
 class ObjectiveSettings(Settings):
@@ -77,15 +86,17 @@ class SearchSettings(Settings):
     stop_when: StopWhen | None = None
     warm_start: list[str] = Field(default_factory=list)  # names of earlier searches in out
     seed: int = Field(0, ge=0)
-    cpus_per_trial: float = Field(1, gt=0)
-    gpus_per_trial: float = Field(0, ge=0)
+    # node: all CPUs of a node, so that nothing else runs there
+    cpus_per_trial: Annotated[float, Field(gt=0)] | Literal["node"] = 1
+    # auto: measured once, when the search starts
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
     # restarts of a trial that lost its worker, its node or its memory
     max_failures: int = Field(2, ge=0)
     # stops the search when more of its trials failed; judged from the tenth ended trial on
     max_failed_fraction: float = Field(0.5, gt=0, le=1)
     max_concurrent: int | None = Field(None, ge=1)  # null: as many as the cluster holds
     name: str | None = None  # null: the file's name and a number
-    out: str = DEFAULT_OUT
+    out: str = Field(default_factory=default_out)
     address: str | None = None  # of a Ray cluster; null: join a running one, else start one here
 
     @field_validator("name")

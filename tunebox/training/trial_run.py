@@ -94,6 +94,27 @@ class TrialRun:
             "parameters": float(num_parameters),
         }
 
+    def rehearse(self, seconds: float) -> float:
+        """Train on a few batches again and again, and return images per second.
+
+        Evaluates once before the clock starts, so that the device has given all the memory that a
+        trial takes. The run is of no other use afterwards.
+
+        Args:
+            seconds: To train for; the batches that run then are finished.
+        """
+        self._evaluate(self.model)
+        few = self._train.select(torch.arange(min(len(self._train), self._few_images)))
+        num_images, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            train_epoch(self._trainer, few, EpochDraws.of_epoch(self._seed, 0, self._device))
+            num_images += len(few)
+        return num_images / (time.perf_counter() - start)
+
+    @property
+    def _few_images(self) -> int:
+        return 10 * self._trainer.batch_size
+
     def weights(self) -> dict[str, Any]:
         """Return the model's ``state_dict`` as ``model``, and what images and classes it is for.
 
