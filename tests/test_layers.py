@@ -86,11 +86,19 @@ def test_the_package_was_read() -> None:
     assert "cli.py" in {place(path) for path in FILES}
 
 
-@pytest.mark.parametrize("library", ["ray", "optuna"])
-def test_search_alone_imports_ray_and_optuna(library: str) -> None:
-    found = importers(library, types_too=True)
-    assert found
+def test_search_alone_imports_optuna() -> None:
+    found = importers("optuna", types_too=True)
     assert {file.split("/")[0] for file in found} == {"search"}
+
+
+def test_search_imports_ray_and_cluster_hands_jobs_to_it() -> None:
+    found = importers("ray", types_too=True)
+    assert {file.split("/")[0] for file in found} == {"search", "cluster"}
+    # a laptop asks Ray where a cluster is, and its jobs: it runs none itself
+    assert {file for file in found if file.startswith("cluster/")} == {
+        *("cluster/head.py", "cluster/jobs.py"),
+    }
+    assert not {file for file in importers("ray", at_top_only=True) if file.startswith("cluster/")}
 
 
 @pytest.mark.parametrize("library", ["mlflow", "pyarrow"])
@@ -161,7 +169,8 @@ def test_spec_imports_settings_of_the_parts_only() -> None:
         ("search", {"records", "cli", "api", "train", "evaluate", "ui", "progress", "tables"}),
         ("records", {"search", "cli", "api", "train", "evaluate", "ui", "progress", "tables"}),
         ("training", {"search", "records", "pareto", "cli", "api", "trials", "train", "evaluate"}),
-        ("spec", {"search", "records", "cli", "api", "trials"}),
+        ("spec", {"search", "records", "cli", "api", "trials", "cluster"}),
+        ("cluster", {"search", "training", "cli"}),
     ],
 )
 def test_folder_does_not_import(folder: str, others: set[str]) -> None:

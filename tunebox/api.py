@@ -32,7 +32,7 @@ from tunebox.records.warm_start import keep_trials, kept_trials, warm_start
 from tunebox.replay import parse_settings, replay
 from tunebox.resume import check_num_trials, resumed_spec
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.spec.search_spec import SearchSpec, default_out
 from tunebox.spec.write import search_yaml
 from tunebox.train import train
 from tunebox.trials import SearchObserver, TrialLog, TrialRecord
@@ -130,7 +130,7 @@ def _resume(
     file: str | None, tracking_uri: str | None, console: Console | None, options: dict[str, Any]
 ) -> SearchResult:
     given = {key: value for key, value in options.items() if value is not None}
-    name, out = given.pop("name", None), Path(given.pop("out", DEFAULT_OUT))
+    name, out = given.pop("name", None), Path(given.pop("out", default_out()))
     if file is not None or name is None:
         raise SearchFileError(
             "a resume needs the name of a search and no file, its settings are in its folder; "
@@ -221,7 +221,7 @@ def find_search(name: str, out: str | None = None) -> SearchFolder:
     Raises:
         RecordsError: There is no such search in ``out``.
     """
-    return open_folder(Path(out or DEFAULT_OUT), name)
+    return open_folder(Path(out or default_out()), name)
 
 
 def read_search(folder: SearchFolder) -> TrialLog:

@@ -37,7 +37,9 @@ spaces_app = typer.Typer(
 )
 app.add_typer(spaces_app, name="spaces")
 
-Out = Annotated[str | None, typer.Option(help="Folder of all searches. [default: results]")]
+Out = Annotated[
+    str | None, typer.Option(help="Folder of all searches. [default: $TUNEBOX_OUT, else results]")
+]
 TrackingUri = Annotated[
     str | None,
     typer.Option(help="Of MLflow. [default: $MLFLOW_TRACKING_URI, else a database in --out]"),

@@ -9,7 +9,7 @@ from tunebox.records.evaluation import record_evaluation, write_evaluation
 from tunebox.records.model_folder import TRIAL_FILE, load_model
 from tunebox.records.tracking import public_uri, resolve_tracking_uri
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import DEFAULT_OUT
+from tunebox.spec.search_spec import default_out
 
 if TYPE_CHECKING:
     from tunebox.training.robustness import RobustnessReport
@@ -41,7 +41,7 @@ def evaluate(
         TuneboxError: Something that a person can put right.
     """
     folder = Path(folder)
-    folder_of_all = Path(out or DEFAULT_OUT)
+    folder_of_all = Path(out or default_out())
     uri = resolve_tracking_uri(tracking_uri, folder_of_all)
     model = load_model(folder)
     config = load_spec(str(folder / TRIAL_FILE)).trial_config({})

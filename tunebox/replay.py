@@ -12,7 +12,7 @@ from tunebox.errors import RecordsError, SearchFileError
 from tunebox.records.search_folder import SearchFolder, open_folder
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import DEFAULT_OUT, SearchSettings, SearchSpec
+from tunebox.spec.search_spec import SearchSettings, SearchSpec, default_out
 from tunebox.trials import TrialLog
 
 if TYPE_CHECKING:  # Optuna is slow to import
@@ -68,7 +68,7 @@ def replay(
     """
     folder = SearchFolder(Path(recording))
     if not folder.search_file.is_file():
-        folder = open_folder(Path(out or DEFAULT_OUT), recording)
+        folder = open_folder(Path(out or default_out()), recording)
     spec = load_spec(str(folder.search_file))
     candidates = [{}, *settings]
     for candidate in candidates:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tunebox.pareto.objectives import Objectives
-from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.search_spec import SearchSpec, default_out
 from tunebox.spec.space import Scalar, Values
 from tunebox.trials import TrialLog, TrialRecord, TrialState
 
@@ -181,7 +181,7 @@ def print_search(console: Console, result: "SearchResult", tracking_uri: str | N
         f"MLflow  {result.tracking_uri}",
     ]
     best = next(iter(log.objectives)).name
-    out = "" if result.out == "results" else f" --out {result.out}"
+    out = "" if result.out == default_out() else f" --out {result.out}"
     store = "" if tracking_uri is None else f" --tracking-uri {result.tracking_uri}"
     lines += [
         f"next    tunebox ui{out}{store}    then filter runs by {result.front_filter}",

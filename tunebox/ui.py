@@ -13,7 +13,7 @@ from tunebox.records.tracking import (
     ui_address,
     ui_command,
 )
-from tunebox.spec.search_spec import DEFAULT_OUT
+from tunebox.spec.search_spec import default_out
 
 _END_SECONDS = 5.0  # for the server to end by itself
 
@@ -26,7 +26,7 @@ def serve(host: str, port: int, out: str | None, tracking_uri: str | None) -> in
     Raises:
         RecordsError: There is nothing to show, or the port is taken.
     """
-    folder = Path(out or DEFAULT_OUT)
+    folder = Path(out or default_out())
     uri = resolve_tracking_uri(tracking_uri, folder)
     if uri.startswith("http"):
         print(f"MLflow is served at {public_uri(uri)}\nthe front: filter by {front_filter}")

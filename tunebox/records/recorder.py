@@ -10,7 +10,7 @@ from tunebox.records.pace import Pace
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import write_tables
-from tunebox.spec.search_spec import DEFAULT_OUT, SearchSpec
+from tunebox.spec.search_spec import SearchSpec, default_out
 from tunebox.spec.space import Scalar
 from tunebox.spec.write import search_yaml
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
@@ -188,7 +188,7 @@ def undelivered(runs: MlflowRuns, folder: SearchFolder) -> list[str]:
 def sync_command(folder: SearchFolder) -> str:
     """Return the command line that delivers what waits."""
     out = str(folder.root.parent)
-    return f"tunebox sync {folder.name}" + ("" if out == DEFAULT_OUT else f" --out {out}")
+    return f"tunebox sync {folder.name}" + ("" if out == default_out() else f" --out {out}")
 
 
 def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]:

@@ -1,5 +1,6 @@
 """The whole of a search file: the space, the objectives, and how the search runs."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,15 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
 
-DEFAULT_OUT = "results"
+_OUT_VARIABLE = "TUNEBOX_OUT"
+
+
+def default_out() -> str:
+    """Return the folder of all searches: what ``TUNEBOX_OUT`` says, else ``results``.
+
+    On the nodes of a cluster the variable names a folder that all of them see.
+    """
+    return os.environ.get(_OUT_VARIABLE) or "results"
 
 
 class ObjectiveSettings(Settings):
@@ -85,7 +94,7 @@ class SearchSettings(Settings):
     max_failed_fraction: float = Field(0.5, gt=0, le=1)
     max_concurrent: int | None = Field(None, ge=1)  # null: as many as the cluster holds
     name: str | None = None  # null: the file's name and a number
-    out: str = DEFAULT_OUT
+    out: str = Field(default_factory=default_out)
     address: str | None = None  # of a Ray cluster; null: join a running one, else start one here
 
     @field_validator("name")
