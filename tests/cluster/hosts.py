@@ -249,7 +249,7 @@ def _take_subnet() -> tuple[str, IO[str]]:
 
 
 def _folders_on_other_disks() -> list[str]:
-    """Return what Python needs that is not on the root's file system, the lower part of a host's."""
+    """Return what Python needs that is on another file system than the root, so not on a host's."""
     checkout = Path(__file__).parents[2]
     needed = {sys.prefix, sys.base_prefix, str(checkout)}
     root = os.stat("/").st_dev
