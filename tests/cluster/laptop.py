@@ -7,6 +7,7 @@ the tests change", and nothing else: test hosts reach no package index, and shar
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ class Laptop:
             start_new_session=True,
         )
 
-    def run(self, command: str, timeout: float = 240) -> str:
+    def run(self, command: str, timeout: float = 600) -> str:
         """Run a command line to its end, which must be a good one, and return what it printed."""
         process = self.start(command)
         try:
@@ -81,6 +82,15 @@ def end(process: subprocess.Popen[str]) -> None:
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def listens(address: str, port: int) -> bool:
+    """Return whether something takes connections there."""
+    try:
+        socket.create_connection((address, port), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 def shipped(name: str) -> Config:

@@ -1,0 +1,179 @@
+"""cluster.yaml brought up on an EC2 that only writes down what it is asked for.
+
+What it calls an instance is a test host: it hands out the addresses that the hosts have.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.cluster.hosts import Hosts, running_hosts
+from tests.cluster.laptop import Config, Laptop, adapt, listens, shipped
+from tests.command_line import free_port
+from tests.faults.search_process import wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+
+KEY_NAME = "test"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "nothing",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+ON_A_GPU_NODE = """
+import ray, socket
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+[head] = ray.nodes()
+
+@ray.remote(num_cpus=1, num_gpus=1)
+def where():
+    return socket.gethostname()
+
+print(f"head has {head['Resources'].get('CPU', 0):g} CPUs; ran on {ray.get(where.remote())}")
+"""
+
+
+class FakeEc2:
+    """EC2 at an address, with a network and a key for instances."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.client = boto3.client(
+            "ec2",
+            endpoint_url=endpoint,
+            region_name=shipped("cluster.yaml")["provider"]["region"],
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def make_subnet(self, prefix: str) -> str:
+        """Return a network whose first instances have the addresses PREFIX.4, PREFIX.5, .."""
+        vpc = self.client.create_vpc(CidrBlock=f"{prefix}.0/24")["Vpc"]["VpcId"]
+        subnet = self.client.create_subnet(VpcId=vpc, CidrBlock=f"{prefix}.0/24")["Subnet"]
+        return str(subnet["SubnetId"])
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """Return each instance by its node type."""
+        reservations = self.client.describe_instances()["Reservations"]
+        found = [instance for entry in reservations for instance in entry["Instances"]]
+        return {node_type_of(instance): instance for instance in found}
+
+    def open_to_the_world(self) -> list[tuple[str, int | None]]:
+        """Return protocol and port of what the instances' groups let in from anywhere."""
+        groups = {
+            group["GroupId"]
+            for node in self.instances().values()
+            for group in node["SecurityGroups"]
+        }
+        described = self.client.describe_security_groups(GroupIds=sorted(groups))
+        return [
+            (rule["IpProtocol"], rule.get("FromPort"))
+            for group in described["SecurityGroups"]
+            for rule in group["IpPermissions"]
+            if rule.get("IpRanges") or rule.get("Ipv6Ranges")
+        ]
+
+
+def node_type_of(instance: dict[str, Any]) -> str:
+    [name] = [t["Value"] for t in instance["Tags"] if t["Key"] == "ray-user-node-type"]
+    return str(name)
+
+
+@contextmanager
+def fake_ec2(address: str, log: Path) -> Iterator[FakeEc2]:
+    """Run a fake EC2 that listens at ``address``."""
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("moto_server")), "-H", address, "-p", str(port)]
+    environment = {**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(command, env=environment, stdout=file, stderr=file) as server,
+    ):
+        try:
+            wait_until(lambda: listens(address, port), "fake EC2", 120)
+            yield FakeEc2(f"http://{address}:{port}")
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def hosts(can_make_hosts: None) -> Iterator[Hosts]:
+    """Two hosts, with the addresses that EC2 gives to the first two instances of a subnet."""
+    with running_hosts(2, first=4) as hosts:
+        yield hosts
+
+
+@pytest.fixture(scope="module")
+def ec2(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeEc2]:
+    with fake_ec2(hosts.gateway, tmp_path_factory.mktemp("ec2") / "log") as ec2:
+        public = hosts.key.with_suffix(".pub").read_bytes()
+        ec2.client.import_key_pair(KeyName=KEY_NAME, PublicKeyMaterial=public)
+        yield ec2
+
+
+@pytest.fixture(scope="module")
+def laptop(ec2: FakeEc2, hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop that brought the cluster up."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    cloud = {"AWS_ENDPOINT_URL": ec2.endpoint, **CREDENTIALS}
+    laptop.environment |= cloud
+    config = shipped("cluster.yaml")
+    place_on(config, ec2.make_subnet(hosts.subnet), ec2.client.describe_images()["Images"][0])
+    adapt(config, hosts.key, **cloud)
+    laptop.write("cluster.yaml", config)
+    laptop.run("ray up -y cluster.yaml")
+    return laptop
+
+
+def place_on(config: Config, subnet: str, image: dict[str, Any]) -> None:
+    """Let the instances be the test hosts, which have all that would be installed."""
+    config["provider"]["use_internal_ips"] = True
+    for node_type in config["available_node_types"].values():
+        node_type["node_config"] |= {
+            "ImageId": image["ImageId"],
+            "KeyName": KEY_NAME,
+            "SubnetIds": [subnet],
+        }
+    config["initialization_commands"] = []
+    config["head_setup_commands"] = []
+
+
+def test_up_starts_the_head_alone_and_opens_ssh_alone(laptop: Laptop, ec2: FakeEc2) -> None:
+    assert list(ec2.instances()) == ["head"]
+    assert "InstanceLifecycle" not in ec2.instances()["head"]
+    assert ec2.open_to_the_world() == [("tcp", 22)]
+
+
+def test_a_spot_worker_comes_when_there_is_work(laptop: Laptop, ec2: FakeEc2) -> None:
+    (laptop.checkout / "task.py").write_text(ON_A_GPU_NODE, encoding="utf-8")
+    laptop.run("ray rsync-up cluster.yaml task.py '~/task.py'")
+    printed = laptop.run("ray exec cluster.yaml 'python task.py'")
+    assert "head has 0 CPUs; ran on host-2" in printed
+    worker = ec2.instances()["gpu_worker"]
+    assert worker["InstanceLifecycle"] == "spot"
+    assert worker["InstanceType"] == "g6.xlarge"
+
+
+def test_a_search_runs_on_the_worker(laptop: Laptop, hosts: Hosts) -> None:
+    command = "tunebox search --trials 2 --max-epochs 2 --max-concurrent 1 --name small"
+    printed = laptop.run(f"ray exec cluster.yaml '{command}'")
+    assert "files   /mnt/tunebox/results/small" in printed
+    journal = (hosts.shared / "results/small/journal.jsonl").read_text(encoding="utf-8")
+    assert '"node": "host-2"' in journal
+    assert '"node": "host-1"' not in journal
+
+
+def test_down_ends_the_workers_and_stops_the_head(
+    laptop: Laptop, ec2: FakeEc2, hosts: Hosts
+) -> None:
+    laptop.run("ray down -y cluster.yaml")
+    states = {name: node["State"]["Name"] for name, node in ec2.instances().items()}
+    assert states == {"head": "stopped", "gpu_worker": "terminated"}
+    assert hosts.run(1, "pgrep", "raylet").stdout == ""
