@@ -5,6 +5,7 @@ the tests change", and nothing else: test hosts reach no package index, and shar
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -64,6 +65,11 @@ class Laptop:
             start_new_session=True,
         )
 
+    def type(self, command: str) -> str:
+        """Run a command of docs/cluster.md as it is written there; return what it printed."""
+        assert command in documented_commands(), f"not in docs/cluster.md: {command}"
+        return self.run(command)
+
     def run(self, command: str, timeout: float = 600) -> str:
         """Run a command line to its end, which must be a good one, and return what it printed."""
         process = self.start(command)
@@ -82,6 +88,14 @@ def end(process: subprocess.Popen[str]) -> None:
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def documented_commands() -> list[str]:
+    """Return the commands of docs/cluster.md, without the comments behind them."""
+    text = (CHECKOUT / "docs/cluster.md").read_text(encoding="utf-8")
+    without_blocks = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = re.findall(r"^ {4}(\S.*)$", without_blocks, re.MULTILINE)
+    return [line.partition("  # ")[0].strip() for line in indented]
 
 
 def listens(address: str, port: int) -> bool:

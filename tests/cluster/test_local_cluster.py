@@ -38,7 +38,7 @@ def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
     laptop.write(CONFIG, config)
     (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
-    laptop.run(f"ray up -y {CONFIG}")
+    laptop.type("ray up -y docs/cluster.local.yaml")
     wait_for_nodes(hosts, hosts.addresses)
     return laptop
 
@@ -134,5 +134,5 @@ def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> Non
 
 
 def test_down_ends_ray_on_the_head(laptop: Laptop, hosts: Hosts) -> None:
-    laptop.run(f"ray down -y {CONFIG}")
+    laptop.type("ray down -y docs/cluster.local.yaml")
     assert hosts.run(1, "pgrep", "raylet").stdout == ""
