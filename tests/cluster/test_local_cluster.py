@@ -1,0 +1,148 @@
+"""docs/cluster.local.yaml on three hosts: up, a search while hosts die and vanish, down."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.hosts import Hosts
+from tests.cluster.laptop import Laptop, adapt, end, shipped
+from tests.command_line import SEARCH_FILE, free_port
+from tests.faults.check_records import check_records
+from tests.faults.search_process import wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+
+CONFIG = "docs/cluster.local.yaml"
+# more than can be done: the test ends the search when it has seen enough
+ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
+ALIVE = """
+import ray
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+print(*sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop that has the cluster's configuration, and brought the cluster up."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    config = shipped(CONFIG)
+    head, *workers = hosts.addresses
+    config["provider"] |= {"head_ip": head, "worker_ips": workers}
+    # a host that is cut off counts as dead after 10 s, not after a minute
+    adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="1000",
+          RAY_health_check_period_ms="1000", AUTOSCALER_HEARTBEAT_TIMEOUT_S="10")  # fmt: skip
+    laptop.write(CONFIG, config)
+    (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
+    laptop.run(f"ray up -y {CONFIG}")
+    wait_for_nodes(hosts, hosts.addresses)
+    return laptop
+
+
+class RunningSearch:
+    """A search on the cluster, seen through its journal on the shared folder."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
+        self.folder = folder
+        self.process = process
+
+    def events(self) -> list[dict[str, Any]]:
+        journal = self.folder / "journal.jsonl"
+        if not journal.exists():
+            return []
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines[1:] if line.endswith("\n")]
+
+    def wait_for_reports_from(self, *nodes: str) -> None:
+        """Wait until each of ``nodes`` has reported after now."""
+        seen = len(self.events())
+
+        def all_have() -> bool:
+            assert self.process.poll() is None, "the search has ended"
+            return {event.get("node") for event in self.events()[seen:]} >= set(nodes)
+
+        wait_until(all_have, f"reports from {', '.join(nodes)}", 240)
+
+
+def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
+    wait_for(lambda: hosts.run(1, "python", "-c", ALIVE).stdout.split() == addresses, addresses)
+
+
+def wait_for(condition: Callable[[], bool], addresses: list[str]) -> None:
+    wait_until(condition, f"cluster of {', '.join(addresses)}", 240)
+
+
+@contextmanager
+def mlflow_of(hosts: Hosts) -> Iterator[str]:
+    """Give the address of the head's MLflow through a tunnel."""
+    port = free_port()
+    *ssh, target = hosts.ssh(1)
+    with subprocess.Popen([*ssh, "-N", "-L", f"{port}:127.0.0.1:5000", target]) as tunnel:
+        try:
+            wait_until(lambda: listens(port), "tunnel", 60)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            tunnel.kill()
+
+
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_search_outlives_its_hosts(laptop: Laptop, hosts: Hosts) -> None:
+    laptop.run(f"ray rsync-up {CONFIG} endless.yaml '~/endless.yaml'")
+    process = laptop.start(f"ray exec {CONFIG} 'tunebox search endless.yaml --name faulty'")
+    search = RunningSearch(hosts.shared / "results" / "faulty", process)
+    try:
+        search.wait_for_reports_from("host-1", "host-2", "host-3")
+        hosts.kill(3)
+        wait_for_nodes(hosts, hosts.addresses[:2])
+        hosts.boot(3)
+        search.wait_for_reports_from("host-3")
+        hosts.partition(2)
+        wait_for_nodes(hosts, [hosts.address(1), hosts.address(3)])
+        hosts.heal(2)
+        search.wait_for_reports_from("host-2")
+        hosts.run(1, "pkill", "-INT", "-f", "bin/tunebox search")
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        end(process)
+    assert "files   /mnt/tunebox/results/faulty" in printed
+    with mlflow_of(hosts) as tracking_uri:
+        check_records(search.folder, tracking_uri, "KILLED")
+    states = [event["state"] for event in search.events() if event["event"] == "ended"]
+    assert "failed" not in states
+    assert "finished" in states
+    moved = trials_on_more_than_one_node(search.events())
+    assert moved, "no trial went on elsewhere"
+
+
+def trials_on_more_than_one_node(events: list[dict[str, Any]]) -> set[str]:
+    nodes: dict[str, set[str]] = {}
+    for event in events:
+        if event["event"] == "reported":
+            nodes.setdefault(event["trial"], set()).add(event["node"])
+    return {trial for trial, where in nodes.items() if len(where) > 1}
+
+
+def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> None:
+    mlflow = hosts.run(1, "pgrep", "-f", "mlflow server").stdout
+    assert mlflow
+    laptop.run(f"ray up -y --no-restart {CONFIG}")
+    assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == mlflow
+    wait_for_nodes(hosts, hosts.addresses)
+
+
+def test_down_ends_ray_on_the_head(laptop: Laptop, hosts: Hosts) -> None:
+    laptop.run(f"ray down -y {CONFIG}")
+    assert hosts.run(1, "pgrep", "raylet").stdout == ""
