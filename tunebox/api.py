@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from tunebox.evaluate import evaluate
 from tunebox.records.files import write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
+from tunebox.records.run_end import RunEnd, read_run_end, write_run_end
 from tunebox.records.search_folder import (
     SearchFolder,
     check_free,
@@ -57,21 +58,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(RunEnd):
     """What a search leaves behind."""
 
     name: str
     out: str
     folder: SearchFolder
     log: TrialLog
-    tracking_uri: str  # without credentials
-    interrupted: bool
-    ended: str  # why the search ended
-    is_complete: bool  # every trial has ended
-    warnings: list[str]
-    trouble: str | None = None  # why it was stopped before its last trial
-    traceback: str | None = None  # of a trial, where that explains the trouble
     front_filter: str = front_filter
 
 
@@ -102,12 +96,7 @@ def search(
     """
     if resume:
         return _resume(file, tracking_uri, console, options)
-    spec = load_spec(file or "digits", options)
-    if not spec.space.leaves:
-        raise SearchFileError(
-            f"{spec.source.name}: nothing to search, no setting is a distribution; "
-            "train it with: tunebox train"
-        )
+    spec = searchable_spec(file, options)
     out = Path(spec.search.out)
     name = spec.search.name or next_free_name(out, spec.stem)
     check_free(out, name)
@@ -119,11 +108,26 @@ def search(
 
     with _cluster(spec, console, num_trials=spec.search.trials):
         folder = create_folder(out, name)
-        with locked(folder.lock):
+        with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
             return _search(spec, take_up(spec, known=known), folder, uri, console)
+
+
+def searchable_spec(file: str | None, options: Mapping[str, Any]) -> SearchSpec:
+    """Return the checked search file ``file``, None for ``digits``, with ``options`` in place.
+
+    Raises:
+        SearchFileError: It cannot be run, or has nothing to search.
+    """
+    spec = load_spec(file or "digits", options)
+    if not spec.space.leaves:
+        raise SearchFileError(
+            f"{spec.source.name}: nothing to search, no setting is a distribution; "
+            "train it with: tunebox train"
+        )
+    return spec
 
 
 def _resume(
@@ -137,7 +141,7 @@ def _resume(
             f"got the name {name!r} and the file {file!r}"
         )
     folder = open_folder(out, name)
-    with locked(folder.lock):
+    with locked(folder.lock, _teller(console)):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
@@ -148,10 +152,8 @@ def _resume(
         with _cluster(spec, console, num_trials=num_left(spec, past)):
             cut_journal(folder.journal, journal)
             uri = search_tracking_uri(folder, tracking_uri)
-            result = _search(spec, past, folder, uri, console)
-    if journal.warning is not None:
-        result.warnings.append(journal.warning)
-    return result
+            notes = [] if journal.warning is None else [journal.warning]
+            return _search(spec, past, folder, uri, console, notes)
 
 
 @contextmanager
@@ -169,8 +171,7 @@ def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iter
     with connect(spec.search.address) as cluster:
         check_resources(spec.search)
         prepare_data(data)
-        if console is not None:
-            console.print(f"{spec.search.name}: {cluster}", soft_wrap=True, highlight=False)
+        _teller(console)(f"{spec.search.name}: {cluster}")
         yield
 
 
@@ -178,20 +179,26 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
     """Return the trials of earlier searches that this one learns from, and say which."""
     out = Path(spec.search.out)
     earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
-    if console is not None:
-        for line in (line for one in earlier for line in one.lines):
-            console.print(line, soft_wrap=True, highlight=False)
+    tell = _teller(console)
+    for line in (line for one in earlier for line in one.lines):
+        tell(line)
     return [trial for one in earlier for trial in one.trials]
 
 
 def _search(
-    spec: SearchSpec, past: "Past", folder: SearchFolder, uri: str, console: Console | None
+    spec: SearchSpec,
+    past: "Past",
+    folder: SearchFolder,
+    uri: str,
+    console: Console | None,
+    notes: Sequence[str] = (),
 ) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
     from tunebox.search.run import is_complete, run_search
 
+    folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
     recorder = SearchRecorder(folder, spec, runs)
     # the journal first: nothing is recorded that a resume would not know of
@@ -200,18 +207,18 @@ def _search(
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
     outcome = run_search(spec, past, folder.root.absolute(), observers)
-    return SearchResult(
-        name=folder.name,
-        out=spec.search.out,
-        folder=folder,
-        log=outcome.log,
+    end = RunEnd(
         tracking_uri=public_uri(uri),
         interrupted=outcome.interrupted,
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
-        warnings=[*outcome.notes, *recorder.warnings],
+        warnings=[*notes, *outcome.notes, *recorder.warnings],
         trouble=outcome.trouble,
         traceback=outcome.traceback,
+    )
+    write_run_end(folder.run_end, end)
+    return SearchResult(
+        name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
     )
 
 
@@ -227,6 +234,15 @@ def find_search(name: str, out: str | None = None) -> SearchFolder:
 def read_search(folder: SearchFolder) -> TrialLog:
     """Return all trials of the search in ``folder``."""
     return read_log(folder)
+
+
+def read_result(folder: SearchFolder) -> SearchResult | None:
+    """Return what the last run of the search in ``folder`` left; None if it was killed."""
+    end = read_run_end(folder.run_end)
+    if end is None:
+        return None
+    out, log = str(folder.root.parent), read_log(folder)
+    return SearchResult(name=folder.name, out=out, folder=folder, log=log, **vars(end))
 
 
 def read_front(name: str, out: str | None = None) -> "pa.Table":
@@ -288,6 +304,16 @@ def load_model(folder: str | Path) -> "Classifier":
     from tunebox.records.model_folder import load_model as load
 
     return load(Path(folder))
+
+
+def _teller(console: Console | None) -> Callable[[str], None]:
+    """Return what prints a line for the person at the console, if there is one."""
+
+    def tell(line: str) -> None:
+        if console is not None:
+            console.print(line, soft_wrap=True, highlight=False)
+
+    return tell
 
 
 def _fixed_config(spec: SearchSpec) -> Any:

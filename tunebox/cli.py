@@ -11,14 +11,19 @@ from typing import Annotated
 import typer
 import typer.exceptions
 from pydantic import ValidationError
-from rich.console import Console
 
 import tunebox
+from tunebox import cli_cluster
+from tunebox.cli_cluster import Cluster, searcher, without_result
+from tunebox.cli_common import (
+    EXIT_INTERRUPTED,
+    EXIT_USER_ERROR,
+    Out,
+    TrackingUri,
+    end_search,
+    make_console,
+)
 from tunebox.errors import TuneboxError, describe_os_error
-
-EXIT_TROUBLE = 1  # the search could not go on, or found nothing
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="tunebox",
@@ -36,14 +41,6 @@ spaces_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(spaces_app, name="spaces")
-
-Out = Annotated[
-    str | None, typer.Option(help="Folder of all searches. [default: $TUNEBOX_OUT, else results]")
-]
-TrackingUri = Annotated[
-    str | None,
-    typer.Option(help="Of MLflow. [default: $MLFLOW_TRACKING_URI, else a database in --out]"),
-]
 
 
 def main() -> None:
@@ -123,6 +120,7 @@ def search(
         ),
     ] = None,
     tracking_uri: TrackingUri = None,
+    cluster: Cluster = None,
 ) -> None:
     """Search FILE and keep the front in MLflow and in <out>/<name>.
 
@@ -131,46 +129,38 @@ def search(
 
     Example: tunebox search fashion_mnist --trials 100 --time-budget 3600
     """
-    from tunebox import api
-    from tunebox.tables import print_search
-    from tunebox.trials import why_no_front
-
     if resume is not None and name is not None:
         raise TuneboxError("--resume has the name of the search already; leave out --name")
-    console = _console()
-    result = api.search(
-        file,
-        resume=resume is not None,
-        trials=trials,
-        epochs=epochs,
-        max_epochs=max_epochs,
-        min_epochs=min_epochs,
-        time_budget=time_budget,
-        sampler=sampler,
-        warm_start=warm_start or None,
-        seed=seed,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        max_failed_fraction=max_failed_fraction,
-        name=resume or name,
-        out=out,
-        address=address,
-        tracking_uri=tracking_uri,
-        console=console,
-    )
-    print_search(console, result, tracking_uri)
-    if result.trouble is not None:
-        if result.traceback is not None:
-            typer.echo(result.traceback, err=True)
-        typer.echo(f"error: {result.trouble}", err=True)
-        raise typer.Exit(EXIT_TROUBLE)
-    if result.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if not result.log.front():
-        typer.echo(f"error: {why_no_front(result.log)}, so there is no front", err=True)
-        raise typer.Exit(EXIT_TROUBLE)
+    console = make_console()
+    run = searcher(cluster)
+    with without_result():
+        result = run(
+            file,
+            resume=resume is not None,
+            trials=trials,
+            epochs=epochs,
+            max_epochs=max_epochs,
+            min_epochs=min_epochs,
+            time_budget=time_budget,
+            sampler=sampler,
+            warm_start=warm_start or None,
+            seed=seed,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+            max_concurrent=max_concurrent,
+            max_failures=max_failures,
+            max_failed_fraction=max_failed_fraction,
+            name=resume or name,
+            out=out,
+            address=address,
+            tracking_uri=tracking_uri,
+            console=console,
+        )
+    end_search(console, result, tracking_uri, cluster)
+
+
+app.command()(cli_cluster.attach)
+app.command()(cli_cluster.stop)
 
 
 @app.command()
@@ -185,7 +175,7 @@ def front(
     from tunebox import api
     from tunebox.tables import comparison_table, describe_constraints, front_table, front_title
 
-    console = _console()
+    console = make_console()
     folders = [(name, api.find_search(name, out)) for name in names]
     logs = [(name, api.read_search(folder)) for name, folder in folders]
     for (name, log), (_, folder) in zip(logs, folders, strict=True):
@@ -228,7 +218,7 @@ def replay(
     from tunebox import api
     from tunebox.tables import replay_table
 
-    console = _console()
+    console = make_console()
     rows = [api.parse_settings(text) for text in settings or []]
     with console.status("replaying"):
         comparison = api.replay(
@@ -279,7 +269,7 @@ def train(
     """
     from tunebox import api
 
-    console = _console()
+    console = make_console()
     result = api.train(
         file,
         max_epochs=max_epochs,
@@ -311,7 +301,7 @@ def evaluate(
     from tunebox import api
     from tunebox.tables import evaluation_table
 
-    console = _console()
+    console = make_console()
     result = api.evaluate(folder, seed=seed, out=out, tracking_uri=tracking_uri)
     console.print(evaluation_table(result.report, f"{folder} on the test part"))
     for path in result.files:
@@ -336,7 +326,7 @@ def sync(
     from tunebox import api
 
     result = api.sync(name, out=out, tracking_uri=tracking_uri)
-    console = _console()
+    console = make_console()
     for line in (*result.warnings, *(f"refused {refusal}" for refusal in result.refusals)):
         console.print(line, soft_wrap=True)
     store = f"MLflow at {result.tracking_uri}"
@@ -353,11 +343,17 @@ def ui(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
     out: Out = None,
     tracking_uri: TrackingUri = None,
+    cluster: Cluster = None,
 ) -> None:
-    """Serve MLflow's pages for the searches in <out> until Ctrl-C.
+    """Serve MLflow's pages for the searches in <out>, or on a cluster, until Ctrl-C.
 
     Example: tunebox ui --port 5001
     """
+    if cluster is not None:
+        from tunebox.cluster.pages import tunnel_to_pages
+
+        tunnel_to_pages(cluster, port, make_console())
+        return
     from tunebox.ui import serve
 
     raise typer.Exit(serve(host, port, out, tracking_uri))
@@ -375,7 +371,7 @@ def spaces(context: typer.Context) -> None:
     from tunebox.tables import spaces_table
 
     specs = [load_spec(str(path)) for path in shipped_files()]
-    _console().print(spaces_table(specs))
+    make_console().print(spaces_table(specs))
 
 
 @spaces_app.command()
@@ -392,7 +388,7 @@ def check(
     from tunebox.tables import describe_settings
 
     spec = load_spec(file)
-    console = _console()
+    console = make_console()
     leaves = len(spec.space.leaves)
     console.print(
         f"{spec.source.name} is valid: {leaves} searched leaves, "
@@ -409,11 +405,6 @@ def check(
         console.print(f"- start with {describe_settings(values)}")
     for _ in range(5):
         console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
-
-
-def _console() -> Console:
-    # names and paths are printed as they are: [old] is no markup and :x: no picture
-    return Console(markup=False, emoji=False, highlight=False)
 
 
 def _message(error: typer.exceptions.TyperException) -> str:

@@ -24,6 +24,17 @@ class ClusterError(TuneboxError):
     """A Ray cluster that cannot be joined or is too small for what a trial asks."""
 
 
+class NoResultError(Exception):
+    """A search on a cluster has no result to show: it goes on without us, or was killed.
+
+    The command line prints the lines and ends with the exit code.
+    """
+
+    def __init__(self, exit_code: int, lines: str) -> None:
+        super().__init__(lines)
+        self.exit_code = exit_code
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what ``error`` says, its class where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

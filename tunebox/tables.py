@@ -167,8 +167,16 @@ def _short(value: Scalar) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def print_search(console: Console, result: "SearchResult", tracking_uri: str | None) -> None:
-    """Print the front, where everything is, and the commands to type next."""
+def print_search(
+    console: Console,
+    result: "SearchResult",
+    tracking_uri: str | None,
+    cluster: str | None = None,
+) -> None:
+    """Print the front, where everything is, and the commands to type next.
+
+    ``cluster`` is the file of the cluster on which the search ran, None if it ran here.
+    """
     name, log = result.name, result.log
     console.print()
     console.print(front_table(log, front_title(name, log)))
@@ -181,15 +189,16 @@ def print_search(console: Console, result: "SearchResult", tracking_uri: str | N
         f"MLflow  {result.tracking_uri}",
     ]
     best = next(iter(log.objectives)).name
+    where = "" if cluster is None else f" --cluster {cluster}"
     out = "" if result.out == default_out() else f" --out {result.out}"
     store = "" if tracking_uri is None else f" --tracking-uri {result.tracking_uri}"
     lines += [
-        f"next    tunebox ui{out}{store}    then filter runs by {result.front_filter}",
+        f"next    tunebox ui{where or out + store}    then filter runs by {result.front_filter}",
         f"        tunebox front {name}{out}",
         f"        tunebox export {name} --pick knee --to exported{out}    (or all, best:{best})",
     ]
     if not result.is_complete:
-        resume = f"tunebox search --resume {name}{out}{store}"
+        resume = f"tunebox search --resume {name}{out}{store}{where}"
         lines.append(f"        {resume}    (goes on, with what budget is left)")
     for line in (*lines, *result.warnings):
         console.print(line, soft_wrap=True)

@@ -34,11 +34,16 @@ def serve(host: str, port: int, out: str | None, tracking_uri: str | None) -> in
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and not database.is_file():
         raise RecordsError(f"no {database} yet: run tunebox search, or name its folder with --out")
-    _check_port(host, port)
-    print(f"MLflow at http://{host}:{port}  (Ctrl-C ends it)")
-    print(f"the front: {ui_address(host, port, _experiment_id(uri, folder))}")
-    print(f"           or filter runs by {front_filter}", flush=True)
+    check_port(host, port)
+    print_addresses(host, port, uri, folder)
     return _run(ui_command(folder, host, port), uri)
+
+
+def print_addresses(host: str, port: int, uri: str, out: Path) -> None:
+    """Print where MLflow's pages show the searches in ``out``; ``uri`` is of the store."""
+    print(f"MLflow at http://{host}:{port}  (Ctrl-C ends it)")
+    print(f"the front: {ui_address(host, port, _experiment_id(uri, out))}")
+    print(f"           or filter runs by {front_filter}", flush=True)
 
 
 def _run(command: list[str], uri: str) -> int:
@@ -68,7 +73,8 @@ def _end_group(leader: "subprocess.Popen[bytes]") -> None:
             pass
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int) -> None:
+    """Raise RecordsError if something listens on the port already."""
     import socket
 
     with socket.socket() as probe:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebox.records.files import replacing, write_text
+from tunebox.errors import RecordsError
+from tunebox.records.files import check_format, replacing, write_text
 
 
 def test_the_new_file_replaces_the_old_one(tmp_path: Path) -> None:
@@ -32,3 +33,12 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_a_file_of_a_newer_version_is_one_line(tmp_path: Path) -> None:
+    for content in ({}, {"format": 1}, {"format": 2}):
+        check_format(tmp_path / "a.json", content, 2)
+    for newer in (3, "3", None):
+        expected = f"a.json has format {newer!r}, made by a newer tunebox; update tunebox"
+        with pytest.raises(RecordsError, match=expected):
+            check_format(tmp_path / "a.json", {"format": newer}, 2)

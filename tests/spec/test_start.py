@@ -72,6 +72,7 @@ def test_constraints_are_bounds() -> None:
         ("{min: 0.9}", "0.9", 32, "constraints/clean_accuracy: got 0.9; needs settings"),
         ("{min: 0.9}", "{least: 0.9}", 32, "constraints/clean_accuracy/least: unknown key"),
         ("{min: 0.9}", "{min: .nan}", 32, "constraints/clean_accuracy/min: got nan"),
+        ("{min: 0.9}", "{min: 90}", 32, "constraints/clean_accuracy: clean_accuracy is a share"),
         ("clean_accuracy:", "accuracy:", 32, "no trial reports 'accuracy'; constraints can be"),
     ],
 )

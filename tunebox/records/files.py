@@ -2,9 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from tunebox.errors import RecordsError
 
 
 @contextmanager
@@ -32,3 +35,16 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` in UTF-8 to ``path`` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_format(path: Path, content: Mapping[str, Any], known: int) -> None:
+    """Raise RecordsError if a later version of tunebox wrote ``content`` of the file ``path``.
+
+    Args:
+        path: Named in the error.
+        content: Its ``format`` is a number that grows; that of a file without one is 1.
+        known: The last format that this version can read.
+    """
+    found = content.get("format", 1)
+    if not isinstance(found, int) or found > known:
+        raise RecordsError(f"{path} has format {found!r}, made by a newer tunebox; update tunebox")

@@ -11,22 +11,27 @@ A float that JSON has no number for is written as ``{"float": "nan"}``.
 import json
 import math
 import os
+import shlex
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tunebox import __version__
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, first_line
 from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
+from tunebox.records.files import check_format
 from tunebox.spec.search_spec import check_name
-from tunebox.spec.space import Values
+from tunebox.spec.space import Scalar, Values
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
 
 FORMAT = 1
 _SYNC_PAUSE = 1.0  # seconds
+
+# what a line that is damaged, or was written by somebody else, makes its reading raise
+_NO_SENSE = (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,8 @@ class JournalWriter(SearchObserver):
 def read_journal(path: Path) -> Journal:
     """Return what happened in a search, as far as it reached the disk.
 
+    Lines at the end that make no sense are left out: a power cut leaves such.
+
     Raises:
         RecordsError: There is no journal, it is damaged before its last lines, or a later version
             of tunebox wrote it.
@@ -174,19 +181,18 @@ def read_journal(path: Path) -> Journal:
             f"{path} cannot be read: {error.strerror}; without its journal a search cannot go on"
         ) from error
     lines = content.splitlines(keepends=True)
-    parsed = [_parse(line) for line in lines]
-    while parsed and parsed[-1] is None:
-        parsed.pop()
-    for number, entry in enumerate(parsed, start=1):
-        if entry is None:
+    found = [_header(path, line) if n == 0 else _event(line) for n, line in enumerate(lines)]
+    while found and isinstance(found[-1], _Damage):
+        found.pop()
+    for number, event in enumerate(found, start=1):
+        if isinstance(event, _Damage):
             raise RecordsError(
-                f"{path}: line {number} is damaged; to go on from before it, keep the first "
-                f"{number - 1} lines: head -n {number - 1} (what came later is run again)"
+                f"{path}: line {number} is damaged ({event.reason}); {_way_on(path, number)}"
             )
-    size = sum(map(len, lines[: len(parsed)]))
+    size = sum(map(len, lines[: len(found)]))
     cut = len(content) - size
     warning = f"{path}: the last {cut} bytes are damaged and were cut off" if cut else None
-    return Journal(list(_events(path, [entry for entry in parsed if entry])), size, warning)
+    return Journal([event for event in found if isinstance(event, TrialEvent)], size, warning)
 
 
 def cut_journal(path: Path, journal: Journal) -> None:
@@ -199,55 +205,89 @@ def cut_journal(path: Path, journal: Journal) -> None:
         os.truncate(path, journal.size)
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return the content of a whole line, None if it is damaged."""
+def event_in(line: bytes) -> TrialEvent | None:
+    """Return what a line of a journal tells of a trial; None if it tells nothing, or is damaged."""
+    event = _event(line)
+    return event if isinstance(event, TrialEvent) else None
+
+
+@dataclass(frozen=True)
+class _Damage:
+    """A line that makes no sense."""
+
+    reason: str
+
+
+def _way_on(path: Path, number: int) -> str:
+    file = shlex.quote(str(path))
+    if number == 1:
+        header = json.dumps({"format": FORMAT})
+        return f"write it anew with: sed -i '1c {header}' {file}"
+    return (
+        f"to go on from before it, cut it and what follows off with: sed -i '{number},$d' {file} "
+        "(what came later is run again)"
+    )
+
+
+def _header(path: Path, line: bytes) -> _Damage | None:
     try:
-        entry = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _events(path: Path, entries: list[dict[str, Any]]) -> Iterator[TrialEvent]:
-    if not entries:
-        return
-    header = entries[0]
+        header = _parse(line)
+    except _NO_SENSE:
+        return _Damage("it is not the header of a journal")
     if "format" not in header:
         raise RecordsError(f"{path}: line 1 is not the header of a journal of tunebox")
-    if header["format"] != FORMAT:
-        raise RecordsError(
-            f"{path} has format {header['format']!r}, written by tunebox "
-            f"{header.get('tunebox')}; update tunebox"
-        )
-    for number, entry in enumerate(entries[1:], start=2):
-        try:
-            event = _event(_restored(entry))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise RecordsError(
-                f"{path}: line {number} is not an event of a search: {error!r}"
-            ) from error
-        if event is not None:
-            yield event
+    check_format(path, header, FORMAT)
+    return None
 
 
-def _event(entry: dict[str, Any]) -> TrialEvent | None:
+def _event(line: bytes) -> TrialEvent | _Damage | None:
+    """Return what a line tells of a trial, None if it is of the whole search."""
+    try:
+        return _event_of(_restored(_parse(line)))
+    except _NO_SENSE as error:
+        return _Damage(f"no event of a search: {first_line(error)}")
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise ValueError("it was cut short")
+    entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise TypeError("it holds no mapping")
+    return entry
+
+
+def _event_of(entry: dict[str, Any]) -> TrialEvent | None:
     kind = entry["event"]
     if kind in ("search_started", "search_ended"):
         return None
     trial_id = entry["trial"]
     check_name(trial_id)  # it is the name of a folder too
     if kind == "planned":
-        return Planned(trial_id, dict(entry["settings"]))
+        return Planned(trial_id, _settings(entry["settings"]))
     if kind == "started":
         return Started(trial_id, float(entry["time"]))
     if kind == "ended":
         state = TrialState(entry["state"])
-        return Ended(trial_id, state, entry["reason"], float(entry["time"]))
+        return Ended(trial_id, state, _text(entry["reason"]), float(entry["time"]))
     if kind != "reported":
         raise ValueError(f"unknown event {kind!r}")
     metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
     report = Report(int(entry["epoch"]), metrics, float(entry["time"]))
-    return Reported(trial_id, report, entry["node"])
+    return Reported(trial_id, report, _text(entry["node"]))
+
+
+def _settings(values: Any) -> Values:
+    settings = dict(values)
+    if not all(isinstance(value, Scalar) for value in settings.values()):
+        raise TypeError("a setting has more than one value")
+    return settings
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _plain(value: Any) -> Any:

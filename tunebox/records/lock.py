@@ -1,43 +1,90 @@
-"""One process at a time may run a search: the lock in its folder."""
+"""One process at a time may run a search: the lock in its folder.
+
+On one host the operating system knows who holds it. Where its locks do not reach across hosts, as
+on some network file systems, the holder is known by its heartbeat: it writes a new number into the
+file every few seconds. Clocks of two hosts are never compared: who wants the lock of a holder on
+another host watches the file, and takes the lock when it has not changed for long enough.
+"""
 
 import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tunebox.errors import RecordsError
+from tunebox.records.files import check_format
+
+FORMAT = 1
+_BEAT_SECONDS = 10.0
+_DEAD_SECONDS = 60.0  # without a heartbeat; several may be late on a slow file system
+_LOOK_SECONDS = 1.0
+
+
+def _tell_nobody(line: str) -> None:
+    pass
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[None]:
     """Hold the lock at ``path``; the operating system lets go of it when the process dies.
 
-    The file says who holds it: host, process, since when; it is removed at the end. Where locks do
-    not reach across hosts, as on some network file systems, what the file says counts.
+    The file says who holds it: host, process, since when; it is removed at the end. A lock that
+    another host left is taken over after a minute without a heartbeat. Should a process be taken
+    for dead while it only slept, it ends at once when it wakes up: two must not run one search.
+
+    Args:
+        path: Of the lock.
+        tell: Given a line when a lock of another host is watched, and when it is taken over.
 
     Raises:
-        RecordsError: Another process holds it, or the file cannot be written.
+        RecordsError: Another process holds it, the file cannot be written, or a later version of
+            tunebox wrote it.
     """
     file = _open(path)
     try:
-        _take(file, path)
+        mark = _take(file, path, tell)
         while not _is_still_at(path, file):  # its last holder removed it while we came
             os.close(file)
             file = _open(path)
-            _take(file, path)
+            mark = _take(file, path, tell)
         try:
-            yield
+            with _beating(file, path, mark):
+                yield
         finally:
             if _is_still_at(path, file):  # not that of a search that took the place of ours
                 with suppress(OSError):
                     path.unlink()
     finally:
         os.close(file)
+
+
+def holding_process(path: Path) -> tuple[str, int] | None:
+    """Return host and number of the process that holds the lock; None if nobody here does."""
+    if holder(path) is None:
+        return None
+    content = _read(path)
+    host, pid = content.get("host"), content.get("pid")
+    return (host, pid) if isinstance(host, str) and isinstance(pid, int) else None
+
+
+def holder(path: Path) -> str | None:
+    """Return who holds the lock at ``path`` in words; None if nobody does."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _words(_read(path))
+    except OSError:
+        pass
+    return None
 
 
 def _open(path: Path) -> int:
@@ -54,52 +101,95 @@ def _is_still_at(path: Path, file: int) -> bool:
         return False
 
 
-def holder(path: Path) -> str | None:
-    """Return who holds the lock at ``path`` in words; None if nobody does."""
+def _take(file: int, path: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Take the lock, and return what marks it as ours."""
+    is_exclusive = _lock_here(file, path)
+    before = _read(path)
+    check_format(path, before, FORMAT)
+    here = socket.gethostname()
+    if before and before.get("host") != here:
+        _watch(path, before, tell)
+    elif before and not is_exclusive and _is_alive(before):
+        raise _in_use(path, before)
+    since = datetime.now().astimezone().isoformat(timespec="seconds")
+    pid = os.getpid()
+    mark = {"format": FORMAT, "host": here, "pid": pid, "started": _started(pid), "since": since}
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _words(_read(path))
-    except OSError:
-        pass
-    return None
+        _write(file, mark, 0)
+    except OSError as error:
+        raise RecordsError(f"{path} cannot be written: {error.strerror}") from error
+    return mark
 
 
-def _take(file: int, path: Path) -> None:
+def _lock_here(file: int, path: Path) -> bool:
+    """Return whether no other process on this host has the lock; False: nobody can tell."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise RecordsError(
-            f"{path.parent} is in use by {_words(_read(path))}; wait for its end, or end it"
-        ) from error
+        raise _in_use(path, _read(path)) from error
     except OSError:
-        is_exclusive = False  # a file system without locks
-    else:
-        is_exclusive = True
-    before = _read(path)
-    here = socket.gethostname()
-    if before and before.get("host") != here:
-        raise RecordsError(
-            f"{path.parent} was in use by {_words(before)}; if that process is gone, remove {path}"
-        )
-    if before and not is_exclusive and _is_alive(before.get("pid")):
-        raise RecordsError(f"{path.parent} is in use by {_words(before)}; wait for its end")
-    since = datetime.now().astimezone().isoformat(timespec="seconds")
-    content = json.dumps({"host": here, "pid": os.getpid(), "since": since}).encode()
+        return False  # a file system without locks
+    return True
+
+
+def _watch(path: Path, before: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """Return once the holder on another host is dead, as far as its heartbeat tells."""
+    tell(f"{path.parent} was in use by {_words(before)}; looking for its heartbeat")
+    start = time.monotonic()
+    while (waited := time.monotonic() - start) < _DEAD_SECONDS:
+        time.sleep(min(_LOOK_SECONDS, _DEAD_SECONDS - waited))
+        now = _read(path)
+        if not now:
+            return  # it ended, and removed the file
+        if now != before:
+            raise _in_use(path, now)
+    tell(f"no heartbeat for {_DEAD_SECONDS:g} s: that process is gone, and its lock is taken over")
+
+
+@contextmanager
+def _beating(file: int, path: Path, mark: dict[str, Any]) -> Iterator[None]:
+    """Renew the lock from time to time, in a thread."""
+    is_over = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not is_over.wait(_BEAT_SECONDS):
+            number += 1
+            now = _read(path)
+            if now and {**now, "beat": 0} != {**mark, "beat": 0}:
+                # no clean end: that would write into the records of the other
+                print(f"error: {path} was taken over by {_words(now)}", file=sys.stderr, flush=True)
+                os._exit(1)
+            with suppress(OSError):  # a full disk, a folder that is gone: the search will say so
+                _write(file, mark, number)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
     try:
-        os.ftruncate(file, 0)
-        os.pwrite(file, content, 0)
-    except OSError as error:
-        raise RecordsError(f"{path} cannot be written: {error.strerror}") from error
+        yield
+    finally:
+        is_over.set()
+        thread.join()  # what it writes to is closed next
+
+
+def _write(file: int, mark: dict[str, Any], beat: int) -> None:
+    content = json.dumps({**mark, "beat": beat}).encode()
+    os.pwrite(file, content, 0)
+    os.ftruncate(file, len(content))
+    os.fsync(file)  # or other hosts may not see it
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _in_use(path: Path, content: dict[str, Any]) -> RecordsError:
+    who = _words(content)
+    return RecordsError(f"{path.parent} is in use by {who}; wait for its end, or end it")
 
 
 def _words(content: dict[str, Any]) -> str:
@@ -107,13 +197,24 @@ def _words(content: dict[str, Any]) -> str:
     return f"process {pid} on host {host} since {content.get('since', 'an unknown time')}"
 
 
-def _is_alive(pid: Any) -> bool:
+def _is_alive(content: dict[str, Any]) -> bool:
+    """Whether the process that wrote ``content`` on this host still runs."""
+    pid = content.get("pid")
     if not isinstance(pid, int) or pid < 1:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
-    return True
+    return content.get("started") in (None, _started(pid))  # the number may be another's by now
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started, in ticks of the machine; None where that is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat.rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None

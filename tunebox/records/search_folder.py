@@ -1,6 +1,7 @@
 """Where the files of a search are: ``<out>/<name>/``."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,11 @@ class SearchFolder:
     def lock(self) -> Path:
         """Held by the process that runs the search."""
         return self.root / "lock"
+
+    @property
+    def run_end(self) -> Path:
+        """How the last run of the search ended; absent while it runs."""
+        return self.root / "end.json"
 
     @property
     def mlflow_ids(self) -> Path:
@@ -150,8 +156,17 @@ def list_searches(out: Path) -> list[str]:
 
 def next_free_name(out: Path, stem: str) -> str:
     """Return ``<stem>-<number>`` with the first number above those taken in ``out``, from 1."""
+    return next_name(list_names(out), stem)
+
+
+def list_names(out: Path) -> list[str]:
+    """Return the names of all that is in ``out``, in no order; none if it is absent."""
+    return [path.name for path in out.iterdir()] if out.is_dir() else []
+
+
+def next_name(names: Iterable[str], stem: str) -> str:
+    """Return ``<stem>-<number>`` with the first number above those in ``names``, from 1."""
     prefix = f"{stem}-"
-    names = [path.name for path in out.iterdir()] if out.is_dir() else []
     tails = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     numbers = [int(tail) for tail in tails if tail.isascii() and tail.isdigit()]
     return f"{prefix}{max(numbers, default=0) + 1}"

@@ -17,6 +17,7 @@ from tunebox.spec.search_spec import (
     ObjectiveSettings,
     SearchSettings,
     SearchSpec,
+    check_bounds,
     check_metric,
     check_objective_names,
 )
@@ -129,15 +130,16 @@ def _objectives(node: Any, source: YamlSource) -> dict[str, ObjectiveSettings]:
 def _constraints(node: Any, source: YamlSource) -> dict[str, ConstraintSettings]:
     if not isinstance(node, dict):
         raise source.error("constraints", f"needs clean_accuracy: {{min: 0.9}}, got {node!r}")
-    for name in node:
+    constraints = {}
+    for name, value in node.items():
+        path = f"constraints/{name}"
         try:
             check_metric(str(name), "constraints")
+            constraints[str(name)] = _validate(ConstraintSettings, value, source, path)
+            check_bounds(str(name), constraints[str(name)])
         except ValueError as error:
-            raise source.error(f"constraints/{name}", str(error)) from error
-    return {
-        str(name): _validate(ConstraintSettings, value, source, f"constraints/{name}")
-        for name, value in node.items()
-    }
+            raise source.error(path, str(error)) from error
+    return constraints
 
 
 def _validate(model: type[_Model], node: Any, source: YamlSource, path: str) -> _Model:

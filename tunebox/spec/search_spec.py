@@ -197,3 +197,10 @@ def check_metric(name: str, what: str) -> None:
     """Raise ValueError unless ``name`` is a metric that every trial reports."""
     if name not in TRIAL_METRICS:
         raise ValueError(f"no trial reports {name!r}; {what} can be {', '.join(TRIAL_METRICS)}")
+
+
+def check_bounds(name: str, constraint: ConstraintSettings) -> None:
+    """Raise ValueError for a bound that an accuracy cannot have, such as 90 for 90 %."""
+    for bound in (constraint.min, constraint.max):
+        if name.endswith("_accuracy") and bound is not None and not 0 <= bound <= 1:
+            raise ValueError(f"{name} is a share from 0 to 1, got {bound:g}: write 0.9 for 90 %")

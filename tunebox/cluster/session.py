@@ -1,0 +1,226 @@
+"""What a laptop does with a search on a cluster: hand it over, watch it, stop it, bring it home."""
+
+import contextlib
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunebox.api import SearchResult, read_result, searchable_spec
+from tunebox.cluster.bring_home import bring_home, check_same_search
+from tunebox.cluster.follow import Follower
+from tunebox.cluster.head import Head, find_head
+from tunebox.cluster.jobs import Job, Jobs
+from tunebox.cluster.patience import Patience
+from tunebox.cluster.site import RemoteSearch, Site, look_at, option_words
+from tunebox.errors import ClusterError, NoResultError, RecordsError, TuneboxError
+from tunebox.records.search_folder import check_free, list_names, next_name
+from tunebox.records.tracking import public_uri, resolve_tracking_uri
+from tunebox.spec.search_spec import check_name, default_out
+
+_LOOK_SECONDS = 1.0
+_INTERRUPTED = 130  # exit code
+
+
+class ClusterSession:
+    """One cluster, as a person at a laptop works with it."""
+
+    def __init__(self, cluster_file: str, console: Console) -> None:
+        """Find the head and look at what is there.
+
+        Raises:
+            ClusterError: The cluster does not run, or tunebox does not work on its head.
+        """
+        self._file = cluster_file
+        self._console = console
+        self._patience = Patience(console)
+        self.head: Head = find_head(cluster_file)
+        self._site: Site = look_at(self.head)
+        self._jobs = Jobs(self.head)
+
+    def start(self, name: str, words: list[str], files: Mapping[str, str]) -> None:
+        """Hand over ``tunebox search`` with ``words``, in a folder that has ``files``.
+
+        Raises:
+            ClusterError: The search runs already, or Ray does not answer.
+        """
+        command = ["tunebox", "search", *words, f"--out={self._site.out}"]
+        token = uuid.uuid4().hex
+        self._jobs.find(name)  # no Ray is a mistake to be told at once, a lost connection later
+        self._patience.until_it_works(lambda: self._jobs.submit(name, command, files, token))
+        self._console.print(
+            f"{name}: handed over to the cluster at {self.head.address}", soft_wrap=True
+        )
+
+    def attach(self, name: str, out: Path) -> SearchResult:
+        """Show the search ``name`` until it ends, bring it home into ``out``, and return it.
+
+        Raises:
+            NoResultError: A person leaves it alone, or its process was killed.
+            TuneboxError: There is no such search, it could not begin, or the head stays away.
+        """
+        search = self._site.search(name)
+        while True:
+            try:
+                self._watch(search)
+                break
+            except KeyboardInterrupt:
+                if not self._is_to_stop():
+                    again = f"tunebox attach {name} --cluster {self._file}"
+                    line = f"{name} goes on; watch it with: {again}"
+                    raise NoResultError(_INTERRUPTED, line) from None
+            self.stop(name)
+        return self._result(search, out)
+
+    def stop(self, name: str) -> None:
+        """End the search ``name`` in good order and wait until it has ended.
+
+        Raises:
+            ClusterError: It does not run.
+        """
+        try:
+            self._site.search(name).stop()
+        except ClusterError:
+            job = self._jobs.find(name)
+            if job is None or job.is_over:
+                raise
+            self._jobs.kill(name)  # it had not begun yet
+
+    def check_known(self, name: str, out: Path) -> None:
+        """Raise TuneboxError unless the cluster has ``name``, and ``out`` has room for it."""
+        check_name(name)
+        if name not in self._site.names and self._jobs.find(name) is None:
+            there = ", ".join(self._site.names) or "none"
+            raise ClusterError(f"no search {name!r} on the cluster; it has {there}")
+        check_same_search(self._site.search(name), out)
+
+    def free_name(self, wanted: str | None, stem: str, out: Path) -> str:
+        """Return a name that is free on the cluster and in ``out``: ``wanted``, else a new one.
+
+        Raises:
+            TuneboxError: The wanted name is taken.
+        """
+        name = wanted or next_name([*self._site.names, *list_names(out)], stem)
+        if name in self._site.names:
+            raise RecordsError(
+                f"{name} is on the cluster already; go on with it (--resume {name}) or choose "
+                "another name with --name"
+            )
+        check_free(out, name)
+        return name
+
+    def _watch(self, search: RemoteSearch) -> None:
+        """Return when no process runs the search any more."""
+        while True:
+            driver = self._patience.until_it_works(search.driver)
+            if driver is not None:
+                Follower(search, self._console, self._patience).run(driver)
+                return
+            job = self._patience.until_it_works(lambda: self._jobs.find(search.name))
+            if job is None or job.is_over:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _result(self, search: RemoteSearch, out: Path) -> SearchResult:
+        job = self._ended_job(search.name)
+        if job is not None and job.exit_code == 2:  # refused before its first trial
+            raise ClusterError(self._refusal(search.name))
+        if self._patience.until_it_works(lambda: search.read("trials.parquet", lines=0)) is None:
+            code = 1 if job is None else job.exit_code or 1
+            raise NoResultError(code, self._last_words(search.name, job))
+        folder = self._patience.until_it_works(lambda: bring_home(search, out))
+        result = read_result(folder)
+        if result is None:
+            line = f"{search.name} was killed; go on with it: tunebox search --resume "
+            raise NoResultError(1, f"{line}{search.name} --cluster {self._file}")
+        warnings = [f"on the cluster: {warning}" for warning in result.warnings]
+        return replace(result, out=str(out), warnings=warnings)
+
+    def _ended_job(self, name: str) -> Job | None:
+        """Return the job of ``name`` once it is over; None if Ray knows of none, or is gone."""
+        with contextlib.suppress(ClusterError):
+            while True:
+                job = self._patience.until_it_works(lambda: self._jobs.find(name))
+                if job is None or job.is_over:
+                    return job
+                time.sleep(_LOOK_SECONDS)
+        return None
+
+    def _refusal(self, name: str) -> str:
+        said = self._patience.until_it_works(lambda: self._jobs.output(name)).splitlines()
+        errors = [line for line in said if line.startswith("error: ")]
+        return (errors or said or ["no reason given"])[-1].removeprefix("error: ")
+
+    def _last_words(self, name: str, job: Job | None) -> str:
+        if job is None:
+            return f"error: {name} has left nothing on the cluster"
+        return self._patience.until_it_works(lambda: self._jobs.output(name)).strip()
+
+    def _is_to_stop(self) -> bool:
+        """Ask the person; where there is none the search goes on."""
+        if not (self._console.is_terminal and sys.stdin.isatty()):
+            return False
+        try:
+            answer = self._console.input("leave the search running or stop it? [L/s] ")
+        except (KeyboardInterrupt, EOFError):
+            return False
+        return answer.strip().lower() in ("s", "stop")
+
+
+def search_on_cluster(
+    cluster_file: str,
+    file: str | None,
+    *,
+    resume: bool,
+    tracking_uri: str | None,
+    console: Console,
+    **options: Any,
+) -> SearchResult:
+    """Search ``file`` on the cluster, or go on with a search there; see `tunebox.api.search`.
+
+    Raises:
+        NoResultError: A person leaves the search alone, or its process was killed.
+        TuneboxError: Something that a person can put right.
+    """
+    _check_place(tracking_uri, options)
+    name, out = options.pop("name"), options.pop("out")
+    files, wanted, stem = {}, name, ""
+    words = option_words({**options, "tracking_uri": tracking_uri})
+    if not resume:
+        spec = searchable_spec(file, {**options, "name": name, "out": out})
+        _check_place(tracking_uri, {"address": spec.search.address})
+        stem, out, wanted = spec.stem, spec.search.out, spec.search.name
+        files = {f"{spec.stem}.yaml": spec.source.text}
+        words += [f"{spec.stem}.yaml"]
+    elif file is not None:
+        raise TuneboxError("--resume needs no file: the settings are in the search's folder")
+    home = Path(out or default_out())
+    session = ClusterSession(cluster_file, console)
+    if resume:
+        session.check_known(name, home)
+        words += [f"--resume={name}"]
+    else:
+        name = session.free_name(wanted, stem, home)
+        words += [f"--name={name}"]
+    session.start(name, words, files)
+    return session.attach(name, home)
+
+
+def _check_place(tracking_uri: str | None, options: Mapping[str, Any]) -> None:
+    """Raise TuneboxError for what says where a search runs or is kept, and cannot on a cluster."""
+    if options.get("address") is not None:
+        raise TuneboxError(
+            f"address {options['address']} and --cluster both say where to search; leave one out"
+        )
+    if tracking_uri is not None:
+        resolve_tracking_uri(tracking_uri, Path())
+        if public_uri(tracking_uri) != tracking_uri:
+            raise TuneboxError(
+                "--tracking-uri with a password would be shown by Ray; set MLFLOW_TRACKING_URI "
+                "in /etc/profile.d/tunebox.sh on the head instead"
+            )

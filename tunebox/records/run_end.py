@@ -1,0 +1,43 @@
+"""How the last run of a search ended, kept in its folder: not in the tables, and worth knowing."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from tunebox.errors import RecordsError
+from tunebox.records.files import write_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """How a run of a search ended; a search that is resumed has several runs."""
+
+    tracking_uri: str  # without credentials
+    interrupted: bool  # by a person
+    ended: str  # why it ended
+    is_complete: bool  # every trial has ended
+    warnings: list[str]
+    trouble: str | None  # why it was stopped before its last trial
+    traceback: str | None  # of a trial, where that explains the trouble
+
+
+def write_run_end(path: Path, end: RunEnd) -> None:
+    """Write ``end``; on a full disk it is left out, the search has said so already."""
+    with suppress(OSError):
+        write_text(path, json.dumps(asdict(end), indent=1) + "\n")
+
+
+def read_run_end(path: Path) -> RunEnd | None:
+    """Return how the last run ended; None while it runs, or if it was killed.
+
+    Raises:
+        RecordsError: The file is damaged.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        return RunEnd(**{field.name: content[field.name] for field in fields(RunEnd)})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordsError(f"{path} cannot be read: {error!r}") from error
