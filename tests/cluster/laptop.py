@@ -67,12 +67,19 @@ class Laptop:
 
     def type(self, command: str) -> str:
         """Run a command of docs/cluster.md as it is written there; return what it printed."""
+        process = self.type_and_leave(command)
+        return self._finish(process, command, 600)
+
+    def type_and_leave(self, command: str) -> subprocess.Popen[str]:
+        """Start a command of docs/cluster.md as it is written there."""
         assert command in documented_commands(), f"not in docs/cluster.md: {command}"
-        return self.run(command)
+        return self.start(command)
 
     def run(self, command: str, timeout: float = 600) -> str:
         """Run a command line to its end, which must be a good one, and return what it printed."""
-        process = self.start(command)
+        return self._finish(self.start(command), command, timeout)
+
+    def _finish(self, process: subprocess.Popen[str], command: str, timeout: float) -> str:
         try:
             printed, _ = process.communicate(timeout=timeout)
         finally:

@@ -4,8 +4,10 @@ What it calls an instance is a test host: it hands out the addresses that the ho
 """
 
 import os
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +17,12 @@ import boto3
 import pytest
 
 from tests.cluster.hosts import Hosts, running_hosts
-from tests.cluster.laptop import Config, Laptop, adapt, listens, shipped
-from tests.command_line import free_port
+from tests.cluster.laptop import Config, Laptop, adapt, end, listens, shipped
+from tests.command_line import SEARCH_FILE, free_port
+from tests.faults.check_records import check_tables
 from tests.faults.search_process import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KEY_NAME = "test"
 CREDENTIALS = {
@@ -128,7 +131,7 @@ def laptop(ec2: FakeEc2, hosts: Hosts, tmp_path_factory: pytest.TempPathFactory)
     place_on(config, ec2.make_subnet(hosts.subnet), ec2.client.describe_images()["Images"][0])
     adapt(config, hosts.key, **cloud)
     laptop.write("cluster.yaml", config)
-    laptop.run("ray up -y cluster.yaml")
+    laptop.type("ray up -y cluster.yaml")
     return laptop
 
 
@@ -161,19 +164,63 @@ def test_a_spot_worker_comes_when_there_is_work(laptop: Laptop, ec2: FakeEc2) ->
     assert worker["InstanceType"] == "g6.xlarge"
 
 
-def test_a_search_runs_on_the_worker(laptop: Laptop, hosts: Hosts) -> None:
-    command = "tunebox search --trials 2 --max-epochs 2 --max-concurrent 1 --name small"
-    printed = laptop.run(f"ray exec cluster.yaml '{command}'")
-    assert "files   /mnt/tunebox/results/small" in printed
-    journal = (hosts.shared / "results/small/journal.jsonl").read_text(encoding="utf-8")
-    assert '"node": "host-2"' in journal
-    assert '"node": "host-1"' not in journal
+def test_all_is_well(laptop: Laptop) -> None:
+    printed = laptop.type("tunebox doctor --cluster cluster.yaml")
+    assert "error" not in printed.lower()
+
+
+def test_a_search_from_the_laptop_is_watched_and_stopped(laptop: Laptop, hosts: Hosts) -> None:
+    endless = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
+    (laptop.checkout / "my_search.yaml").write_text(endless, encoding="utf-8")
+    search = laptop.type_and_leave(
+        "tunebox search my_search.yaml --cluster cluster.yaml --name mine"
+    )
+    watched = None
+    try:
+        wait_until(lambda: "reported" in journal_of(hosts, "mine"), "report", 400)
+        watched = laptop.type_and_leave("tunebox attach mine --cluster cluster.yaml")
+        laptop.type("tunebox stop mine --cluster cluster.yaml")
+        assert search.wait(120) == watched.wait(120) == 130
+    finally:
+        end(search)
+        if watched is not None:
+            end(watched)
+    assert '"node": "host-2"' in journal_of(hosts, "mine")
+    assert '"node": "host-1"' not in journal_of(hosts, "mine")
+    assert (laptop.checkout / "results/mine/front.parquet").exists()
+
+
+def test_mlflow_is_seen_from_the_laptop(laptop: Laptop) -> None:
+    pages = laptop.type_and_leave("tunebox ui --cluster cluster.yaml")
+    try:
+        assert pages.stdout is not None
+        line = next(line for line in pages.stdout if "http://" in line)
+        [address] = re.findall(r"http://[\d.:]+", line)
+        with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
+            assert answer.read() == b"OK"
+    finally:
+        end(pages)
+
+
+def test_a_search_with_rays_own_commands(laptop: Laptop) -> None:
+    (laptop.checkout / "my_search.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    laptop.type("ray rsync-up cluster.yaml my_search.yaml '~/my_search.yaml'")
+    printed = laptop.type("ray exec cluster.yaml 'tunebox search my_search.yaml --name other'")
+    assert "files   /mnt/tunebox/results/other" in printed
+    (laptop.checkout / "results/other").mkdir(parents=True)
+    laptop.type("ray rsync-down cluster.yaml /mnt/tunebox/results/other/ results/other/")
+    check_tables(laptop.checkout / "results/other")
+
+
+def journal_of(hosts: Hosts, name: str) -> str:
+    journal = hosts.shared / "results" / name / "journal.jsonl"
+    return journal.read_text(encoding="utf-8") if journal.exists() else ""
 
 
 def test_down_ends_the_workers_and_stops_the_head(
     laptop: Laptop, ec2: FakeEc2, hosts: Hosts
 ) -> None:
-    laptop.run("ray down -y cluster.yaml")
+    laptop.type("ray down -y cluster.yaml")
     states = {name: node["State"]["Name"] for name, node in ec2.instances().items()}
     assert states == {"head": "stopped", "gpu_worker": "terminated"}
     assert hosts.run(1, "pgrep", "raylet").stdout == ""

@@ -24,13 +24,14 @@ NOT_RUN = {
 
 
 def typed_by_tests() -> set[str]:
-    """Return every literal that a test gives to ``Laptop.type`` or ``Laptop.start_typed``."""
+    """Return every literal that a test gives to ``Laptop.type`` or ``Laptop.type_and_leave``."""
     found = set()
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
-                    func=ast.Attribute(attr="type"), args=[ast.Constant(value=str(command))]
+                    func=ast.Attribute(attr="type" | "type_and_leave"),
+                    args=[ast.Constant(value=str(command))],
                 ):
                     found.add(command)
     return found

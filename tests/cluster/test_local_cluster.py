@@ -12,10 +12,10 @@ import pytest
 from tests.cluster.hosts import Hosts
 from tests.cluster.laptop import Laptop, adapt, end, listens, shipped
 from tests.command_line import SEARCH_FILE, free_port
-from tests.faults.check_records import check_records
+from tests.faults.check_records import check_records, check_tables
 from tests.faults.search_process import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CONFIG = "docs/cluster.local.yaml"
 # more than can be done: the test ends the search when it has seen enough
@@ -65,7 +65,7 @@ class RunningSearch:
             assert self.process.poll() is None, "the search has ended"
             return {event.get("node") for event in self.events()[seen:]} >= set(nodes)
 
-        wait_until(all_have, f"reports from {', '.join(nodes)}", 240)
+        wait_until(all_have, f"reports from {', '.join(nodes)}", 600)
 
 
 def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
@@ -73,7 +73,7 @@ def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
 
 
 def wait_for(condition: Callable[[], bool], addresses: list[str]) -> None:
-    wait_until(condition, f"cluster of {', '.join(addresses)}", 240)
+    wait_until(condition, f"cluster of {', '.join(addresses)}", 600)
 
 
 @contextmanager
@@ -133,6 +133,19 @@ def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> Non
     wait_for_nodes(hosts, hosts.addresses)
 
 
+def test_all_is_well(laptop: Laptop) -> None:
+    printed = laptop.type("tunebox doctor --cluster docs/cluster.local.yaml")
+    assert "error" not in printed.lower()
+
+
+def test_a_search_from_the_laptop_comes_home(laptop: Laptop) -> None:
+    (laptop.checkout / "my_search.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    laptop.type("tunebox search my_search.yaml --cluster docs/cluster.local.yaml --name mine")
+    check_tables(laptop.checkout / "results/mine")
+
+
 def test_down_ends_ray_on_the_head(laptop: Laptop, hosts: Hosts) -> None:
+    laptop.type("""ray exec docs/cluster.local.yaml 'pkill -f "[m]lflow server"'""")
+    assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == ""
     laptop.type("ray down -y docs/cluster.local.yaml")
     assert hosts.run(1, "pgrep", "raylet").stdout == ""
