@@ -19,8 +19,12 @@ from tests.faults.search_process import wait_until
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CONFIG = "docs/cluster.local.yaml"
-# more than can be done: the test ends the search when it has seen enough
-ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
+# More than can be done: the test ends the search when it has seen enough. A trial is long, for Ray
+# Tune starts no actor on a new node when an old one gets free before that.
+ENDLESS = SEARCH_FILE.replace(
+    "trials: 12, min_epochs: 2, max_epochs: 6",
+    "trials: 1000, min_epochs: 200, max_epochs: 200",
+)
 # on the head: until the nodes that are alive are those with these addresses
 WAIT_FOR_NODES = """
 import ray, sys, time
