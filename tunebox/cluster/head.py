@@ -245,16 +245,24 @@ def _full_auth(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _asked_of_ray(cluster_file: str, ask: Callable[[], _Answer]) -> _Answer:
-    """Return what Ray answers; what it prints and logs on the way is not for our readers."""
-    logging.disable(logging.ERROR)
+    """Return what Ray answers, without what it prints on the way."""
+    silent = io.StringIO()
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with quiet_ray(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             return ask()
     except (Exception, SystemExit) as error:  # each cloud's library raises errors of its own
         raise ClusterError(
             f"{cluster_file}: no running head found ({first_line(error)}); start it with: "
             f"ray up {cluster_file}"
         ) from error
+
+
+@contextlib.contextmanager
+def quiet_ray() -> Iterator[None]:
+    """Keep what Ray logs on a laptop to itself: its addresses are those of a tunnel."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
     finally:
         logging.disable(logging.NOTSET)
 

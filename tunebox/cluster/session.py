@@ -5,6 +5,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ class ClusterSession:
         if result is None:
             line = f"{search.name} was killed; go on with it: tunebox search --resume "
             raise NoResultError(1, f"{line}{search.name} --cluster {self._file}")
-        return result
+        warnings = [f"on the cluster: {warning}" for warning in result.warnings]
+        return replace(result, out=str(out), warnings=warnings)
 
     def _ended_job(self, name: str) -> Job | None:
         """Return the job of ``name`` once it is over; None if Ray knows of none, or is gone."""
