@@ -54,7 +54,7 @@ def ray_cluster() -> Iterator[RayCluster]:
     finally:
         process.send_signal(signal.SIGTERM)  # ray ends what it started
         process.communicate(timeout=60)
-        _kill_session(process.pid)
+        kill_session(process.pid)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -63,7 +63,7 @@ def ray_address(ray_cluster: RayCluster) -> str:
     return ray_cluster.address
 
 
-def _kill_session(leader: int) -> None:
+def kill_session(leader: int) -> None:
     """Kill what is left of the processes that ``ray start`` made."""
     time.sleep(0.5)
     listed = subprocess.run(

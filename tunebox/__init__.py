@@ -1,13 +1,16 @@
 """Search the training settings of robust image classifiers on a Ray cluster."""
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tunebox.api import load_model, read_front, search, sync
 
-__version__ = version("tunebox")
+try:
+    __version__ = version("tunebox")
+except PackageNotFoundError:  # on a node that Ray gave the code alone
+    __version__ = "0+checkout"
 __all__ = ["__version__", "load_model", "read_front", "search", "sync"]
 
 # The package of this name is imported now (it is empty) and forgotten: imported later, it would

@@ -1,6 +1,6 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tunebox.models.base import Classifier
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
+    from tunebox.search.readiness import Readiness
 
 __all__ = [
     "evaluate",
@@ -106,13 +107,14 @@ def search(
     known = _known(spec, console)
     from tunebox.search.past import take_up
 
-    with _cluster(spec, console, num_trials=spec.search.trials):
+    with _cluster(spec, console, num_trials=spec.search.trials) as ready:
         folder = create_folder(out, name)
         with locked(folder.lock, _teller(console)):
             make_journal(folder.journal, name)
             keep_trials(known, folder.warm_start)
             write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
-            return _search(spec, take_up(spec, known=known), folder, uri, console)
+            past = take_up(spec, known=known)
+            return _search(spec, past, ready, folder, uri, console)
 
 
 def searchable_spec(file: str | None, options: Mapping[str, Any]) -> SearchSpec:
@@ -149,30 +151,37 @@ def _resume(
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)):
+        with _cluster(spec, console, num_trials=num_left(spec, past)) as ready:
             cut_journal(folder.journal, journal)
             uri = search_tracking_uri(folder, tracking_uri)
-            notes = [] if journal.warning is None else [journal.warning]
-            return _search(spec, past, folder, uri, console, notes)
+            if journal.warning is not None:
+                ready.notes.append(journal.warning)
+            return _search(spec, past, ready, folder, uri, console)
 
 
 @contextmanager
-def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator[None]:
-    """Join or start Ray when there are trials to run, and have the data at hand."""
-    from tunebox.data.check import check_data, prepare_data
+def _cluster(spec: SearchSpec, console: Console | None, num_trials: int) -> Iterator["Readiness"]:
+    """Join or start Ray when there are trials to run, and have the nodes ready for them."""
+    from tunebox.search.readiness import Readiness, make_ready
 
     if not num_trials:
-        yield
+        yield Readiness()
         return
-    data = _fixed_config(spec).data
-    check_data(data)
-    from tunebox.search.cluster import check_resources, connect
+    from tunebox.data.check import check_data
+    from tunebox.search.cluster import connect, is_to_start
+    from tunebox.search.room import asked_by_a_trial, check_room
 
+    data = _fixed_config(spec).data
+    if is_to_start(spec.search.address):
+        check_data(data)  # before Ray starts, which takes seconds
     with connect(spec.search.address) as cluster:
-        check_resources(spec.search)
-        prepare_data(data)
-        _teller(console)(f"{spec.search.name}: {cluster}")
-        yield
+        asked = asked_by_a_trial(spec.search)
+        waits = check_room(asked)
+        ready = make_ready(asked, Path(spec.search.out), data)
+        ready.notes.extend([waits] if waits else [])
+        for line in (f"{spec.search.name}: {cluster}", *ready.notes):
+            _teller(console)(line)
+        yield ready
 
 
 def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
@@ -188,15 +197,17 @@ def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:
 def _search(
     spec: SearchSpec,
     past: "Past",
+    ready: "Readiness",
     folder: SearchFolder,
     uri: str,
     console: Console | None,
-    notes: Sequence[str] = (),
 ) -> SearchResult:
     from tunebox.progress import SearchProgress
     from tunebox.records.mlflow_runs import MlflowRuns
     from tunebox.records.recorder import SearchRecorder
-    from tunebox.search.run import is_complete, run_search
+    from tunebox.search.autoscaler import demand
+    from tunebox.search.room import asked_by_a_trial
+    from tunebox.search.run import is_complete, num_left, run_search
 
     folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
@@ -206,13 +217,15 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
-    outcome = run_search(spec, past, folder.root.absolute(), observers)
+    asked = asked_by_a_trial(spec.search)
+    observers += demand(asked, num_left(spec, past), spec.search.max_concurrent)
+    outcome = run_search(spec, past, folder.root.absolute(), observers, ready.left_out)
     end = RunEnd(
         tracking_uri=public_uri(uri),
         interrupted=outcome.interrupted,
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
-        warnings=[*notes, *outcome.notes, *recorder.warnings],
+        warnings=[*ready.notes, *outcome.notes, *recorder.warnings],
         trouble=outcome.trouble,
         traceback=outcome.traceback,
     )

@@ -161,6 +161,7 @@ def search(
 
 app.command()(cli_cluster.attach)
 app.command()(cli_cluster.stop)
+app.command()(cli_cluster.doctor)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebox.cli_common import Out, end_search, make_console
+from tunebox.cli_common import EXIT_TROUBLE, Out, TrackingUri, end_search, make_console
 from tunebox.errors import NoResultError
 from tunebox.spec.search_spec import default_out
 
@@ -62,6 +62,45 @@ def stop(
         ClusterSession(cluster, make_console()).stop(name)
         where += f" --cluster {cluster}"
     typer.echo(f"{name} has ended; go on with it: tunebox search --resume {name}{where}")
+
+
+def doctor(
+    file: Annotated[
+        str | None,
+        typer.Argument(help="A search file; its data are looked for.", show_default=False),
+    ] = None,
+    cluster: Cluster = None,
+    out: Out = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster. [default: as for tunebox search]")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Say whether a search could run: cluster, nodes, GPUs, software, storage, MLflow, data.
+
+    With --cluster all of it is looked at from the head, FILE and --out too.
+
+    Example: tunebox doctor --cluster cluster.yaml
+    """
+    from tunebox.doctor import examine, examine_from_home
+    from tunebox.findings import has_error, print_findings
+
+    console = make_console()
+    if cluster is not None:
+        options = {"--out": out, "--address": address, "--tracking-uri": tracking_uri}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        printed, finding = examine_from_home(cluster, [*([file] if file else []), *given])
+        typer.echo(printed, nl=False)
+        print_findings(console, [finding])
+        failed = "error" in {line.split(" ")[0] for line in printed.splitlines()}
+    else:
+        findings = []
+        for finding in examine(file, Path(out or default_out()), address, tracking_uri):
+            findings.append(finding)
+            print_findings(console, [finding])
+        failed = has_error(findings)
+    if failed:
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 def searcher(cluster: str | None) -> Callable[..., "SearchResult"]:

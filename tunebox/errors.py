@@ -24,6 +24,10 @@ class ClusterError(TuneboxError):
     """A Ray cluster that cannot be joined or is too small for what a trial asks."""
 
 
+class NodeError(TuneboxError):
+    """A node that cannot run the trials of a search, though others may."""
+
+
 class NoResultError(Exception):
     """A search on a cluster has no result to show: it goes on without us, or was killed.
 

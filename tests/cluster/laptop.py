@@ -5,8 +5,10 @@ the tests change", and nothing else: test hosts reach no package index, and shar
 """
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,9 +65,21 @@ class Laptop:
             start_new_session=True,
         )
 
-    def run(self, command: str, timeout: float = 240) -> str:
+    def type(self, command: str) -> str:
+        """Run a command of docs/cluster.md as it is written there; return what it printed."""
+        process = self.type_and_leave(command)
+        return self._finish(process, command, 600)
+
+    def type_and_leave(self, command: str) -> subprocess.Popen[str]:
+        """Start a command of docs/cluster.md as it is written there."""
+        assert command in documented_commands(), f"not in docs/cluster.md: {command}"
+        return self.start(command)
+
+    def run(self, command: str, timeout: float = 600) -> str:
         """Run a command line to its end, which must be a good one, and return what it printed."""
-        process = self.start(command)
+        return self._finish(self.start(command), command, timeout)
+
+    def _finish(self, process: subprocess.Popen[str], command: str, timeout: float) -> str:
         try:
             printed, _ = process.communicate(timeout=timeout)
         finally:
@@ -81,6 +95,23 @@ def end(process: subprocess.Popen[str]) -> None:
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def documented_commands() -> list[str]:
+    """Return the commands of docs/cluster.md, without the comments behind them."""
+    text = (CHECKOUT / "docs/cluster.md").read_text(encoding="utf-8")
+    without_blocks = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = re.findall(r"^ {4}(\S.*)$", without_blocks, re.MULTILINE)
+    return [line.partition("  # ")[0].strip() for line in indented]
+
+
+def listens(address: str, port: int) -> bool:
+    """Return whether something takes connections there."""
+    try:
+        socket.create_connection((address, port), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 def shipped(name: str) -> Config:

@@ -13,7 +13,6 @@ import ray
 
 import tunebox
 from tunebox.errors import ClusterError
-from tunebox.spec.search_spec import SearchSettings
 
 # Large blocks stay with the process instead of going back to the system after every batch:
 # measured 15 % more images per second on CPU. Read when a process starts.
@@ -44,9 +43,22 @@ def connect(address: str | None) -> Iterator[str]:
         yield f"uses the Ray of this process ({_resources()})"
         return
     try:
-        yield _init(address or os.environ.get("RAY_ADDRESS") or None)
+        yield _init(_address(address))
     finally:
         ray.shutdown()
+
+
+def is_to_start(address: str | None) -> bool:
+    """Return whether `connect` would start Ray on this machine."""
+    return not ray.is_initialized() and _is_new(_address(address))
+
+
+def _address(given: str | None) -> str | None:
+    return given or os.environ.get("RAY_ADDRESS") or None
+
+
+def _is_new(address: str | None) -> bool:
+    return address == "local" or (address in (None, "auto") and not _is_started_here())
 
 
 def _init(address: str | None) -> str:
@@ -55,12 +67,12 @@ def _init(address: str | None) -> str:
         "log_to_driver": False,
         "logging_level": "ERROR",
         "configure_logging": True,
-        "runtime_env": {"env_vars": {**_MALLOC, **_checkout_path()}},
     }
-    if address in (None, "auto") and _is_started_here():
-        return _join(None, options)
-    if address is not None and address != "local":
-        return _join(address, options)
+    if not _is_new(address):
+        options["runtime_env"] = {"env_vars": _MALLOC, "py_modules": _checkout()}
+        return _join(None if address == "auto" else address, options)
+    path = os.pathsep.join(os.path.dirname(package) for package in _checkout())
+    options["runtime_env"] = {"env_vars": {**_MALLOC, "PYTHONPATH": path}}
     ray.init(
         address="local",
         include_dashboard=False,
@@ -105,29 +117,16 @@ def _check_listens(address: str) -> None:
     socket.create_connection((parts.hostname, parts.port), _CONNECT_SECONDS).close()
 
 
-def check_resources(search: SearchSettings) -> None:
-    """Raise ClusterError if not a single trial fits on any node of the cluster."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for resource, option, asked in (
-        ("CPU", "--cpus-per-trial", search.cpus_per_trial),
-        ("GPU", "--gpus-per-trial", search.gpus_per_trial),
-    ):
-        largest = max((node.get(resource, 0.0) for node in nodes), default=0.0)
-        if asked > largest:
-            raise ClusterError(
-                f"{option} {asked:g}: the largest node of the cluster has {largest:g} {resource}s; "
-                f"ask for at most that"
-            )
-
-
 def _resources() -> str:
     total = ray.cluster_resources()
     return f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
 
 
-def _checkout_path() -> dict[str, str]:
-    """Let workers import the tunebox that this process runs, when it is not installed."""
+def _checkout() -> list[str]:
+    """Return the folder of the tunebox that this process runs, unless it is an installed one.
+
+    Ray carries it to the workers on all nodes: its path need not be there, and a node that has a
+    tunebox of its own gets this one.
+    """
     package = Path(tunebox.__file__).parent
-    if "site-packages" in package.parts:
-        return {}
-    return {"PYTHONPATH": str(package.parent)}
+    return [] if "site-packages" in package.parts else [str(package)]

@@ -66,7 +66,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
             self._ending.end_for(
                 f"a checkpoint cannot be written on {host}: {result['unwritable']}"
             )
-        if "failed" in result or result["epoch"] <= record.epochs:
+        if "failed" in result or "unfit" in result or result["epoch"] <= record.epochs:
             return
         # by the clock of the driver: Ray's own timestamp is in whole seconds
         report = Report(int(result["epoch"]), trial_metrics(result), time.time())
@@ -154,4 +154,4 @@ def _reason(trial: Trial) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if any(sign in text for sign in _LOST_WORKER):
         return f"its worker process died: {' '.join(lines[1:])}"
-    return lines[-1]
+    return lines[-1].removeprefix("tunebox.errors.NodeError: ")

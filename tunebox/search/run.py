@@ -4,9 +4,10 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ray import tune
@@ -18,8 +19,11 @@ from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits, Observers
 from tunebox.search.log_callback import LogCallback
+from tunebox.search.marked_folder import marked_folder
 from tunebox.search.past import Past
-from tunebox.search.ray_adapters import DecisionScheduler, DecisionSearcher, NotPickled
+from tunebox.search.placement import PlacingScheduler, TrialPlacement
+from tunebox.search.ray_adapters import DecisionSearcher, NotPickled
+from tunebox.search.room import asked_by_a_trial
 from tunebox.search.trainable import TrialTrainable
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
@@ -49,7 +53,11 @@ class Outcome:
 
 
 def run_search(
-    spec: SearchSpec, past: Past, root: Path, observers: Sequence[SearchObserver]
+    spec: SearchSpec,
+    past: Past,
+    root: Path,
+    observers: Sequence[SearchObserver],
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """Run ``spec`` on the Ray cluster that this process has joined.
 
@@ -58,6 +66,7 @@ def run_search(
         past: What is known already: `take_up` of nothing for a new search.
         root: The search's folder: every node writes its checkpoints there.
         observers: Told of every start, report and end, in this order.
+        left_out: The ids of nodes that no trial may run on, with reasons.
     """
     budget = Budget(spec.search, past.log)
     ending = Ending(budget)
@@ -71,7 +80,10 @@ def run_search(
             ending.is_interrupted = interrupted
             _prepare_folder(past, root, callback)
             if num_left(spec, past) and ending.reason is None:
-                _run_trials(spec, past, root, callback, observer, ending)
+                placement = TrialPlacement(asked_by_a_trial(spec.search), left_out)
+                with marked_folder(root / ".nodes") as mark:
+                    scheduler = PlacingScheduler(past, placement, mark, ending)
+                    _run_trials(spec, past, root, callback, observer, scheduler)
             is_cut_short = interrupted()
     except OSError as error:  # in Ray or in ours
         ending.end_for(describe_os_error(error))
@@ -124,18 +136,14 @@ def _run_trials(
     root: Path,
     callback: LogCallback,
     observer: SearchObserver,
-    ending: Ending,
+    scheduler: PlacingScheduler,
 ) -> None:
-    search = spec.search
     os.environ.update(_RAY_SETTINGS)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what failed and why is ours to say
-    trainable = tune.with_resources(
-        TrialTrainable, {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
-    )
     searcher = DecisionSearcher(past, spec, root / "checkpoints", observer)
     tune_config = tune.TuneConfig(
         search_alg=searcher,
-        scheduler=DecisionScheduler(past.decisions, past.log),
+        scheduler=scheduler,
         num_samples=num_left(spec, past),
         reuse_actors=True,
         trial_name_creator=_trial_id,
@@ -146,13 +154,13 @@ def _run_trials(
         run_config = tune.RunConfig(
             name="ray",
             storage_path=storage,
-            stop=_Stop(ending),
+            stop=_Stop(scheduler.ending),
             callbacks=[callback],
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=search.max_failures),
+            failure_config=tune.FailureConfig(max_failures=spec.search.max_failures),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours
         )
-        tune.Tuner(trainable, tune_config=tune_config, run_config=run_config).fit()
+        tune.Tuner(TrialTrainable, tune_config=tune_config, run_config=run_config).fit()
 
 
 def _trial_id(trial: Any) -> str:

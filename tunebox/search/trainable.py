@@ -8,15 +8,18 @@ longer than that would run one at a time.
 from __future__ import annotations
 
 import functools
+import socket
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from tunebox.checkpoints import checkpoint_files, read_checkpoint, write_checkpoint
-from tunebox.errors import RecordsError, TuneboxError, first_line
+from tunebox.errors import DataError, NodeError, RecordsError, TuneboxError, first_line
+from tunebox.search.node_probe import storage_trouble
 from tunebox.trials import non_finite_metric
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
     from tunebox.data.parts import TrainingParts
     from tunebox.data.settings import DataSettings
+    from tunebox.search.marked_folder import MarkedFolder
+    from tunebox.spec.trial_config import TrialConfig
     from tunebox.training.trial_run import TrialRun
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
@@ -38,7 +43,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     A result is ``{"epoch": .., "metrics": {..}}``, metrics as in `tunebox.training.metrics`, or
     ``{"failed": reason, "failed_at": place in the code, "traceback": text or None}``. ``notes``
     are lines for the person who runs the search, ``unwritable`` says why a checkpoint could not
-    be written. A result never says ``done``: Ray would not show it to the scheduler.
+    be written. A result never says ``done``: Ray would not show it to the scheduler. On a node
+    that lacks the search's folder or its data the result is ``{"unfit": reason, "node_id": ..}``,
+    and the next step raises, so that the trial starts again on another node.
 
     A trial that begins takes up its newest checkpoint, if there is one. What it reported up to
     there and the driver does not know (``reported`` in the config is the last epoch it knows) is
@@ -56,8 +63,12 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         """Train and evaluate one epoch."""
+        if self._unfit is not None:
+            raise self._unfit
         try:
             return self._result()
+        except NodeError as error:
+            return self._give_up(error)
         except Exception as error:
             if _is_out_of_memory(error):
                 raise  # it ends the actor, and the trial starts again where there is room
@@ -102,14 +113,21 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._config = config
+        self._unfit: NodeError | None = None  # why trials cannot run on this node
         self._trial: TrialRun | None = None
         self._reports: list[dict[str, float]] = []  # of the epochs from 1
         self._unreported: list[dict[str, float]] = []  # the last of them, still to be reported
         self._notes: list[str] = []
         self._checkpoint_time = time.monotonic()
 
+    def _give_up(self, error: NodeError) -> dict[str, Any]:
+        self._unfit = error
+        return {"unfit": str(error), "node_id": ray.get_runtime_context().get_node_id()}
+
     def _begun_trial(self) -> TrialRun:
         if self._trial is None:
+            if "mark" in self._config:  # the scheduler's: the driver may be on another node
+                _check_node(self._config["mark"], self._trial_config().data)
             self._trial = self._taken_up() or self._new_trial()
         return self._trial
 
@@ -132,15 +150,19 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 return trial
         return None
 
+    def _trial_config(self) -> TrialConfig:
+        from tunebox.spec.trial_config import TrialConfig
+
+        return TrialConfig.model_validate(self._config["trial"])
+
     def _new_trial(self) -> TrialRun:
         import torch
 
-        from tunebox.spec.trial_config import TrialConfig
         from tunebox.training.trial_run import TrialRun
 
         cpus = self.trial_resources.required_resources.get("CPU", 1)
         torch.set_num_threads(max(1, int(cpus)))
-        trial_config = TrialConfig.model_validate(self._config["trial"])
+        trial_config = self._trial_config()
         return TrialRun(
             trial_config,
             seed=int(self._config["seed"]),
@@ -177,6 +199,23 @@ def _failure(error: Exception) -> dict[str, Any]:
     text = "".join(traceback.format_exception(error))
     reason = ": ".join([type(error).__name__, *lines[:1]])
     return {"failed": reason, "failed_at": failed_at, "traceback": text}
+
+
+@functools.cache
+def _check_node(mark: MarkedFolder, data: DataSettings) -> None:
+    """Raise NodeError if this node, which may have joined a moment ago, cannot run the search."""
+    from tunebox.data.check import prepare_data
+
+    trouble = storage_trouble(mark.folder, mark.token)
+    if trouble is None:
+        try:
+            prepare_data(data)
+        except DataError as error:
+            trouble = str(error)
+    else:
+        trouble = f"it does not share the folder of the search: {trouble}"
+    if trouble is not None:
+        raise NodeError(f"node {socket.gethostname()} is left out: {trouble}")
 
 
 @functools.lru_cache(maxsize=1)
