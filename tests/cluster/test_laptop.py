@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 from tests.cluster.hosts import Hosts
 from tests.cluster.laptop import Laptop, adapt, end, shipped
 from tests.command_line import SEARCH_FILE, free_port
+from tests.faults.check_records import check_records
 from tests.faults.search_process import wait_until
 from tunebox.records.tracking import front_filter
 
@@ -154,6 +155,8 @@ def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> 
         [experiment] = re.findall(r"/#/experiments/(\d+)/runs\?", pages.printed)
         client = MlflowClient(tracking_uri=f"http://127.0.0.1:{port}")
         runs = client.search_runs([experiment], front_filter)
+        # every trial once, as in the tables of the cluster
+        check_records(hosts.shared / "results" / "cut", f"http://127.0.0.1:{port}", "KILLED")
         pages.process.send_signal(signal.SIGINT)
         assert pages.finish() == 0
     front = trial_ids(hosts.shared / "results" / "cut", "front")

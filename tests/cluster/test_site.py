@@ -98,7 +98,9 @@ def test_a_run_that_was_killed_is_not_the_one_that_goes_on(search: RemoteSearch)
 
 def test_files_of_a_search(search: RemoteSearch) -> None:
     assert search.read("journal.jsonl") is None
+    assert not search.has("journal.jsonl")
     begin(search, 1)
+    assert search.has("journal.jsonl")
     whole = search.read("journal.jsonl")
     assert whole == (Path(search.folder) / "journal.jsonl").read_text()
     assert search.read("journal.jsonl", lines=1) == '{"format": 1}\n'
