@@ -13,12 +13,13 @@ from tunebox.cluster.site import RemoteSearch, look_at, option_words
 from tunebox.errors import ClusterError
 
 
-def make_head(folder: Path, version: str, **environment: str) -> HereHead:
+def make_head(folder: Path, version: str | None, **variables: str) -> HereHead:
     """A head with a tunebox of that version, whose profile prints something on the way."""
-    command = folder / "tunebox"
-    command.write_text(f"#!/bin/sh\necho welcome\necho {version}\n")
-    command.chmod(0o755)
-    return HereHead(PATH=f"{folder}:/usr/bin:/bin", **environment)
+    if version is not None:
+        command = folder / "tunebox"
+        command.write_text(f"#!/bin/sh\necho welcome\necho {version}\n")
+        command.chmod(0o755)
+    return HereHead(environment={"PATH": f"{folder}:/usr/bin:/bin", **variables})
 
 
 def test_what_the_profile_says_and_the_searches(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_a_folder_that_is_not_there_yet_has_no_searches(tmp_path: Path) -> None:
 def test_a_head_that_cannot_search_is_one_line(
     tmp_path: Path, version: str | None, variables: dict[str, str], message: str
 ) -> None:
-    head = HereHead(**variables) if version is None else make_head(tmp_path, version, **variables)
+    head = make_head(tmp_path, version, **variables)
     with pytest.raises(ClusterError, match=message) as caught:
         look_at(head)
     assert "\n" not in str(caught.value)
