@@ -4,6 +4,8 @@ The configurations are the shipped ones. ``adapt`` changes what docs/cluster.md 
 the tests change", and nothing else: test hosts reach no package index, and share two CPUs.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import shutil
@@ -11,8 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -52,40 +55,75 @@ class Laptop:
         text = yaml.safe_dump(config, sort_keys=False, width=1000)
         (self.checkout / name).write_text(text, encoding="utf-8")
 
-    def start(self, command: str) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, output: int | IO[bytes] = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start a command line in the checkout."""
         return subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.checkout,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def type(self, command: str) -> str:
-        """Run a command of docs/cluster.md as it is written there; return what it printed."""
-        process = self.type_and_leave(command)
-        return self._finish(process, command, 600)
-
-    def type_and_leave(self, command: str) -> subprocess.Popen[str]:
-        """Start a command of docs/cluster.md as it is written there."""
-        assert command in documented_commands(), f"not in docs/cluster.md: {command}"
-        return self.start(command)
+    def leave(self, command: str) -> Typed:
+        """Start a command line that may print a lot, and return it."""
+        return Typed(self, command)
 
     def run(self, command: str, timeout: float = 600) -> str:
         """Run a command line to its end, which must be a good one, and return what it printed."""
-        return self._finish(self.start(command), command, timeout)
+        return self.leave(command).finish(timeout)
 
-    def _finish(self, process: subprocess.Popen[str], command: str, timeout: float) -> str:
+    def type(self, command: str) -> str:
+        """Run a command of docs/cluster.md as it is written there; return what it printed."""
+        return self.type_and_leave(command).finish(600)
+
+    def type_and_leave(self, command: str) -> Typed:
+        """Start a command of docs/cluster.md as it is written there."""
+        assert command in documented_commands(), f"not in docs/cluster.md: {command}"
+        return self.leave(command)
+
+
+class Typed:
+    """A command line that runs. What it prints goes to a file, which never makes it wait."""
+
+    def __init__(self, laptop: Laptop, command: str) -> None:
+        """Start it."""
+        self.command = command
+        handle, self._output = tempfile.mkstemp(dir=laptop.checkout.parent)
+        with os.fdopen(handle, "wb") as file:
+            self._process = laptop.start(command, file)
+
+    @property
+    def printed(self) -> str:
+        """What it has printed so far."""
+        return Path(self._output).read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over."""
+        return self._process.poll() is not None
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end and return its exit code."""
+        return self._process.wait(timeout)
+
+    def finish(self, timeout: float) -> str:
+        """Wait for its end, which must be a good one, and return what it printed."""
         try:
-            printed, _ = process.communicate(timeout=timeout)
+            self.wait(timeout)
         finally:
-            end(process)
-        assert process.returncode == 0, f"{command}\n{printed}"
-        return printed
+            self.end()
+        assert self._process.returncode == 0, f"{self.command}\n{self.printed}"
+        return self.printed
+
+    def end(self) -> None:
+        """Kill what is left of it and of what it started."""
+        end(self._process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

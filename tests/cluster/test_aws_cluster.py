@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from tests.cluster.hosts import Hosts, running_hosts
-from tests.cluster.laptop import Config, Laptop, adapt, end, listens, shipped
+from tests.cluster.laptop import Config, Laptop, adapt, listens, shipped
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_tables
 from tests.faults.search_process import wait_until
@@ -159,13 +159,13 @@ def test_a_search_from_the_laptop_gets_a_spot_worker(
     try:
         wait_until(lambda: "reported" in journal_of(hosts, "mine"), "report", 600)
     finally:
-        end(search)  # the laptop is closed; the search goes on
+        search.end()  # the laptop is closed; the search goes on
     watched = laptop.type_and_leave("tunebox attach mine --cluster cluster.yaml")
     try:
         laptop.type("tunebox stop mine --cluster cluster.yaml")
         assert watched.wait(240) == 130
     finally:
-        end(watched)
+        watched.end()
     assert '"node": "host-2"' in journal_of(hosts, "mine")
     assert '"node": "host-1"' not in journal_of(hosts, "mine")
     check_tables(laptop.checkout / "results/mine")
@@ -177,13 +177,12 @@ def test_a_search_from_the_laptop_gets_a_spot_worker(
 def test_mlflow_is_seen_from_the_laptop(laptop: Laptop) -> None:
     pages = laptop.type_and_leave("tunebox ui --cluster cluster.yaml")
     try:
-        assert pages.stdout is not None
-        line = next(line for line in pages.stdout if "http://" in line)
-        [address] = re.findall(r"http://[\d.:]+", line)
+        wait_until(lambda: "http://" in pages.printed, "address", 120)
+        address = re.findall(r"http://[\d.:]+", pages.printed)[0]
         with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
             assert answer.read() == b"OK"
     finally:
-        end(pages)
+        pages.end()
 
 
 def test_a_search_with_rays_own_commands(laptop: Laptop) -> None:

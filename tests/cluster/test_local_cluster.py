@@ -2,7 +2,8 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.hosts import Hosts
-from tests.cluster.laptop import Laptop, adapt, end, listens, shipped
+from tests.cluster.laptop import Laptop, Typed, adapt, listens, shipped
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_records, check_tables
 from tests.faults.search_process import wait_until
@@ -18,12 +19,18 @@ from tests.faults.search_process import wait_until
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CONFIG = "docs/cluster.local.yaml"
-# more than can be done: the test ends the search when it has seen enough
-ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
-ALIVE = """
-import ray
+# More than can be done: the test ends the search when it has seen enough. A trial is long, for Ray
+# Tune starts no actor on a new node when an old one gets free before that.
+ENDLESS = SEARCH_FILE.replace(
+    "trials: 12, min_epochs: 2, max_epochs: 6",
+    "trials: 1000, min_epochs: 200, max_epochs: 200",
+)
+# on the head: until the nodes that are alive are those with these addresses
+WAIT_FOR_NODES = """
+import ray, sys, time
 ray.init("auto", log_to_driver=False, logging_level="ERROR")
-print(*sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
+while {n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]} != {*sys.argv[1:]}:
+    time.sleep(0.5)
 """
 
 
@@ -46,9 +53,9 @@ def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
 class RunningSearch:
     """A search on the cluster, seen through its journal on the shared folder."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[str]) -> None:
+    def __init__(self, folder: Path, typed: Typed) -> None:
         self.folder = folder
-        self.process = process
+        self.typed = typed
 
     def events(self) -> list[dict[str, Any]]:
         journal = self.folder / "journal.jsonl"
@@ -62,18 +69,17 @@ class RunningSearch:
         seen = len(self.events())
 
         def all_have() -> bool:
-            assert self.process.poll() is None, "the search has ended"
+            time.sleep(0.5)  # the journal grows long
+            assert not self.typed.has_ended, self.typed.printed
             return {event.get("node") for event in self.events()[seen:]} >= set(nodes)
 
         wait_until(all_have, f"reports from {', '.join(nodes)}", 600)
 
 
 def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
-    wait_for(lambda: hosts.run(1, "python", "-c", ALIVE).stdout.split() == addresses, addresses)
-
-
-def wait_for(condition: Callable[[], bool], addresses: list[str]) -> None:
-    wait_until(condition, f"cluster of {', '.join(addresses)}", 600)
+    """Wait until the cluster has the nodes with these addresses, and no other."""
+    done = hosts.run(1, "timeout", "600", "python", "-c", WAIT_FOR_NODES, *addresses)
+    assert done.returncode == 0, f"not the nodes {addresses}: {done.stderr}"
 
 
 @contextmanager
@@ -91,8 +97,8 @@ def mlflow_of(hosts: Hosts) -> Iterator[str]:
 
 def test_a_search_outlives_its_hosts(laptop: Laptop, hosts: Hosts) -> None:
     laptop.run(f"ray rsync-up {CONFIG} endless.yaml '~/endless.yaml'")
-    process = laptop.start(f"ray exec {CONFIG} 'tunebox search endless.yaml --name faulty'")
-    search = RunningSearch(hosts.shared / "results" / "faulty", process)
+    typed = laptop.leave(f"ray exec {CONFIG} 'tunebox search endless.yaml --name faulty'")
+    search = RunningSearch(hosts.shared / "results" / "faulty", typed)
     try:
         search.wait_for_reports_from("host-1", "host-2", "host-3")
         hosts.kill(3)
@@ -104,10 +110,10 @@ def test_a_search_outlives_its_hosts(laptop: Laptop, hosts: Hosts) -> None:
         hosts.heal(2)
         search.wait_for_reports_from("host-2")
         hosts.run(1, "pkill", "-INT", "-f", "bin/tunebox search")
-        printed, _ = process.communicate(timeout=120)
+        typed.wait(240)
     finally:
-        end(process)
-    assert "files   /mnt/tunebox/results/faulty" in printed
+        typed.end()
+    assert "files   /mnt/tunebox/results/faulty" in typed.printed
     with mlflow_of(hosts) as tracking_uri:
         check_records(search.folder, tracking_uri, "KILLED")
     states = [event["state"] for event in search.events() if event["event"] == "ended"]
