@@ -29,6 +29,11 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 CONFIG = "docs/cluster.local.yaml"
 ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
 NODES = {"host-1", "host-2", "host-3"}
+ALIVE = """
+import ray
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+print(*sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +48,12 @@ def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     (laptop.checkout / "short.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
     laptop.run(f"ray up -y {CONFIG}")
+    wait_until(lambda: nodes(hosts) == hosts.addresses, "cluster of three", 300)
     return laptop
+
+
+def nodes(hosts: Hosts) -> list[str]:
+    return hosts.run(1, "python", "-c", ALIVE).stdout.split()
 
 
 class Watched:
@@ -72,7 +82,7 @@ class Watched:
     def wait_for_reports_from(self, nodes: set[str]) -> None:
         """Wait until each of ``nodes`` has reported after now."""
         seen = len(self.events())
-        wait_until(lambda: {e.get("node") for e in self.events()[seen:]} >= nodes, str(nodes), 240)
+        wait_until(lambda: {e.get("node") for e in self.events()[seen:]} >= nodes, str(nodes), 400)
 
     def wait_for_words(self, words: str) -> None:
         wait_until(lambda: words in self.printed, words, 120)
