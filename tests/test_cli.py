@@ -236,6 +236,9 @@ MISTAKES: dict[str, Mistake] = {
     "no cluster to watch": Mistake("attach a --cluster c.yaml", "c.yaml cannot be read: No such"),
     "no cluster to stop at": Mistake("stop a --cluster c.yaml", "c.yaml cannot be read: No such"),
     "no pages to show": Mistake("ui --cluster c.yaml", "c.yaml cannot be read: No such file"),
+    "pages here and there": Mistake(
+        "ui --cluster c.yaml --out here", "--cluster leads 127.0.0.1 to the MLflow of the head;"
+    ),
     "no file of a cluster": Mistake(
         "attach a --cluster c.yaml", "c.yaml: no cluster_name; it is", (("c.yaml", "a: 1"),)
     ),
