@@ -367,6 +367,11 @@ def ui(
     if cluster is not None:
         from tunebox.cluster.pages import tunnel_to_pages
 
+        if (host, out, tracking_uri) != ("127.0.0.1", None, None):
+            raise TuneboxError(
+                "--cluster leads 127.0.0.1 to the MLflow of the head; leave out --host, --out and "
+                "--tracking-uri"
+            )
         tunnel_to_pages(cluster, port, make_console())
         return
     from tunebox.ui import serve

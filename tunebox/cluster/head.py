@@ -194,9 +194,7 @@ def find_head(cluster_file: str) -> Head:
     """
     config = _read(cluster_file)
     auth = _asked_of_ray(cluster_file, lambda: _full_auth(config))
-    from ray.autoscaler.sdk import get_head_node_ip
-
-    address = _asked_of_ray(cluster_file, lambda: str(get_head_node_ip(cluster_file)))
+    address = _asked_of_ray(cluster_file, lambda: _address(cluster_file, config))
     key = auth.get("ssh_private_key")
     return Head(
         cluster_file=cluster_file,
@@ -231,6 +229,15 @@ def _read(cluster_file: str) -> dict[str, Any]:
             "itself; leave docker out"
         )
     return config
+
+
+def _address(cluster_file: str, config: Mapping[str, Any]) -> str:
+    provider = config["provider"]
+    if provider["type"] == "local" and "head_ip" in provider:
+        return str(provider["head_ip"])  # Ray knows it only where ``ray up`` was typed
+    from ray.autoscaler.sdk import get_head_node_ip
+
+    return str(get_head_node_ip(cluster_file))
 
 
 def _full_auth(config: Mapping[str, Any]) -> Mapping[str, Any]:
