@@ -9,7 +9,7 @@ import pickle
 import shutil
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +75,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def keep_newest(folder: Path) -> Path | None:
-    """Remove all checkpoints of a trial but the newest, and return that one; None without any.
-
-    A worker that was killed may have left one half written.
-    """
+    """Remove all checkpoints of a trial but the newest, and return that one; None without any."""
     files = checkpoint_files(folder)
-    if files:
-        remove_unfinished(folder)
-    for old in files[1:]:
-        old.unlink(missing_ok=True)
-    return files[0] if files else None
+    if not files:
+        return None
+    keep(folder, [files[0].name])
+    return files[0]
+
+
+def keep(folder: Path, names: Collection[str]) -> None:
+    """Remove the checkpoints of a trial that are not named, and what killed workers left.
+
+    Raises:
+        OSError: The folder is gone, or cannot be written to.
+    """
+    remove_unfinished(folder)
+    for path in checkpoint_files(folder):
+        if path.name not in names:
+            path.unlink(missing_ok=True)
 
 
 def damage(path: Path) -> str | None:

@@ -13,10 +13,15 @@ from typing import Any
 from ray import tune
 from ray.tune import Stopper
 
-from tunebox.checkpoints import checkpoint_epoch, checkpoint_files, damage, remove_checkpoints
+from tunebox.checkpoints import (
+    checkpoint_epoch,
+    checkpoint_files,
+    damage,
+    keep,
+    remove_checkpoints,
+)
 from tunebox.errors import describe_os_error, first_line
 from tunebox.interrupt import interruptible
-from tunebox.records.files import remove_unfinished
 from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits, Observers
 from tunebox.search.log_callback import LogCallback
@@ -143,12 +148,9 @@ def _prepare_folder(past: Past, root: Path, callback: LogCallback) -> None:
     front = {record.trial_id: record.checkpoint for record in past.log.front()}
     for trial_folder in folder.iterdir():
         if trial_folder.name in front:
-            remove_unfinished(trial_folder)
-            for path in checkpoint_files(trial_folder):
-                if str(path.relative_to(root)) != front[trial_folder.name]:
-                    path.unlink(missing_ok=True)
+            keep(trial_folder, [Path(front[trial_folder.name] or "").name])
         elif trial_folder.name in past.waiting:
-            remove_unfinished(trial_folder)
+            keep(trial_folder, [path.name for path in checkpoint_files(trial_folder)])
         else:
             remove_checkpoints(trial_folder)
 
