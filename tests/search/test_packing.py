@@ -89,7 +89,7 @@ def test_real_trials_run_side_by_side_in_room_of_their_own() -> None:
     with SideBySide(config_of(spec_of()), {"CPU": 2.0, "GPU": 0.0}, 1.0) as measure:
         assert ray.available_resources().get("CPU", 0.0) == before - 2
         measured = pack(measure, 2)
-        broken = config_of(spec_of(max_epochs=6)).model_copy(update={"data": None})
+        broken = config_of(spec_of()).model_copy(update={"data": None})
     assert [each.num_trials for each in measured] in ([1], [1, 2])
     assert all(each.images_per_second > 0 and each.memory == 0 for each in measured)
     with SideBySide(broken, {"CPU": 2.0}, 1.0) as measure, pytest.raises(ClusterError) as error:

@@ -1,9 +1,11 @@
 """``gpus_per_trial: auto``: how many trials side by side train the most images on one GPU."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
@@ -14,6 +16,9 @@ from typing_extensions import Self
 from tunebox.errors import ClusterError
 from tunebox.search.nodes import Resources
 from tunebox.spec.trial_config import TrialConfig
+
+if TYPE_CHECKING:
+    from tunebox.training.trial_run import TrialRun
 
 _GAIN = 1.05  # in images per second, for which one more step is taken
 _MEMORY = 0.9  # share of the GPU's memory that may be taken: other settings need more
@@ -136,18 +141,25 @@ class _Rehearsal:
     """An actor that trains one trial."""
 
     def __init__(self, config: TrialConfig, cpus: float) -> None:
+        self._config = config
+        self._cpus = cpus
+        self._run: TrialRun | None = None
+
+    def rehearse(self, seconds: float) -> float:
+        """Train for so long; give images per second."""
+        if self._run is None:  # not when the actor starts: Ray would not tell what went wrong
+            self._run = self._build()
+        return self._run.rehearse(seconds)
+
+    def _build(self) -> TrialRun:
         import torch
 
         from tunebox.training.trial_run import TrialRun
 
-        torch.set_num_threads(max(1, int(cpus)))
+        torch.set_num_threads(max(1, int(self._cpus)))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         # of no end, so that the schedule of the learning rate has none
-        self._run = TrialRun(config, seed=0, max_epochs=1_000_000, device=device)
-
-    def rehearse(self, seconds: float) -> float:
-        """Train for so long; give images per second."""
-        return self._run.rehearse(seconds)
+        return TrialRun(self._config, seed=0, max_epochs=1_000_000, device=device)
 
     def memory(self) -> float:
         """Give the share of the GPU's memory that all processes have taken."""

@@ -87,9 +87,9 @@ class SearchSettings(Settings):
     warm_start: list[str] = Field(default_factory=list)  # names of earlier searches in out
     seed: int = Field(0, ge=0)
     # node: all CPUs of a node, so that nothing else runs there
-    cpus_per_trial: Annotated[float, Field(gt=0)] | Literal["node"] = 1
+    cpus_per_trial: Annotated[float, Field(gt=0)] | Literal["node"] = 1.0
     # auto: measured once, when the search starts
-    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0
+    gpus_per_trial: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
     # restarts of a trial that lost its worker, its node or its memory
     max_failures: int = Field(2, ge=0)
     # stops the search when more of its trials failed; judged from the tenth ended trial on
