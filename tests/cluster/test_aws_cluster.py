@@ -126,6 +126,7 @@ def laptop(ec2: FakeEc2, hosts: Hosts, tmp_path_factory: pytest.TempPathFactory)
 
 def place_on(config: Config, subnet: str, image: dict[str, Any]) -> None:
     """Let the instances be the test hosts, which have all that would be installed."""
+    config["max_workers"] = 1  # as many as there are hosts for
     config["provider"]["use_internal_ips"] = True
     for node_type in config["available_node_types"].values():
         node_type["node_config"] |= {
