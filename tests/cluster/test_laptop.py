@@ -228,7 +228,10 @@ def read_until(terminal: int, words: bytes) -> bytes:
     deadline = time.monotonic() + 120
     while words not in shown:
         assert time.monotonic() < deadline, shown
-        shown += os.read(terminal, 4096)
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError as error:  # the command has ended
+            raise AssertionError(shown.decode()) from error
     return shown
 
 
