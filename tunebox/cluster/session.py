@@ -75,7 +75,7 @@ class ClusterSession:
                     again = f"tunebox attach {name} --cluster {self._file}"
                     line = f"{name} goes on; watch it with: {again}"
                     raise NoResultError(_INTERRUPTED, line) from None
-            self.stop(name)
+            self._stop_or_say_why_not(name)
         return self._result(search, out)
 
     def stop(self, name: str) -> None:
@@ -84,13 +84,19 @@ class ClusterSession:
         Raises:
             ClusterError: It does not run.
         """
-        try:
-            self._site.search(name).stop()
-        except ClusterError:
+        search = self._site.search(name)
+        if search.driver() is None:  # it has ended, or has not begun yet
             job = self._jobs.find(name)
-            if job is None or job.is_over:
-                raise
-            self._jobs.kill(name)  # it had not begun yet
+            if job is not None and not job.is_over:
+                self._jobs.kill(name)
+                return
+        search.stop()
+
+    def _stop_or_say_why_not(self, name: str) -> None:
+        try:
+            self.stop(name)
+        except ClusterError as error:  # it may have ended in the meantime: it is watched again
+            self._console.print(f"not stopped: {error}", soft_wrap=True)
 
     def check_known(self, name: str, out: Path) -> None:
         """Raise TuneboxError unless the cluster has ``name``, and ``out`` has room for it."""
