@@ -167,7 +167,6 @@ def without_rungs(space: Space, objectives: Objectives, search: SearchSettings) 
 
 VARIANTS: dict[str, Callable[[Space, Objectives, SearchSettings], SearchMethod]] = {
     TUNEBOX: Decisions,
-    "stopped by rank alone": functools.partial(with_settings, spare_reachable=False),
     "first settings at random": RandomStart,
     "inside a front: epsilon-net": functools.partial(with_settings, front_rule="epsilon_net"),
     "inside a front: hypervolume contribution": functools.partial(

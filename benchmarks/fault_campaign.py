@@ -2,10 +2,14 @@
 
     python -m benchmarks.fault_campaign --faults 50 --seed 0
 
-Searches run one after the other on a Ray cluster of two nodes on this machine until so many faults
-were injected; what and when comes from the seed. A fault that ends the driver is followed by
-``tunebox search --resume``. After every search its tables and its MLflow runs are compared with
-what its journal had just before each fault.
+Searches run one after the other on a Ray cluster of two nodes on this machine, with an MLflow
+server, until so many faults were injected; what and when comes from the seed. A fault that ends the
+driver is followed by ``tunebox search --resume``. After every search its tables and its MLflow runs
+are compared with what its journal had just before each fault. To recover means: the journal has an
+epoch that is new; after a fault of MLflow: MLflow has taken something again. Ctrl-C ends it early,
+without a look at the last search.
+
+Needs to be allowed to mount a small file system.
 """
 
 from __future__ import annotations
@@ -27,26 +31,42 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 from rich.table import Table
 
+from tests.command_line import run_tunebox
 from tests.faults.check_records import check_records, child_runs
-from tests.faults.search_process import SearchProcess, kill_process, worker_pids
+from tests.faults.mlflow_server import MlflowServer
+from tests.faults.search_process import SearchProcess, kill_process, wait_until, worker_pids
+from tests.faults.small_disk import fill, small_disk
+from tunebox.checkpoints import checkpoint_files
 from tunebox.events import Ended, Reported
 from tunebox.records.journal import read_journal
 
-KINDS = ("driver", "driver and journal", "driver and checkpoint", "interrupt", "worker", "node")
-ENDS_THE_DRIVER = KINDS[:4]
+KINDS = (
+    "driver killed",
+    "driver killed, end of the journal damaged",
+    "driver killed, newest checkpoints damaged",
+    "Ctrl-C",
+    "disk full",
+    "worker killed",
+    "node killed",
+    "second driver",
+    "MLflow frozen for seconds",
+    "MLflow killed and started again",
+)
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
+_DISK_MEGABYTES = 48
+_PATIENCE = 900.0  # seconds, on a busy machine
+_TRIES = 5
 
 Report = tuple[str, int]  # trial, epoch
 
 
 @dataclass
 class Fault:
-    """One fault, and the seconds until the next epoch that was new."""
+    """One fault, and the seconds until the search, or MLflow, went on."""
 
     kind: str
-    search: int
     num_reports: int
-    recovery: float | None = None  # None: nothing was left to report
+    recovery: float | None = None  # None: nothing was left to do
 
 
 @dataclass
@@ -55,68 +75,130 @@ class Campaign:
 
     random: random.Random
     cluster: Cluster
-    node: Any
+    server: MlflowServer
     faults: list[Fault] = field(default_factory=list)
+    num_searches: int = 0  # that were looked at
     lost: int = 0
     twice: int = 0
 
+    def run(self, home: Path, num_faults: int) -> None:
+        """Inject so many faults, or as many as there are until Ctrl-C."""
+        self.node = _new_node(self.cluster)
+        try:
+            while len(self.faults) < num_faults:
+                self.run_search(home / f"{self.num_searches}", self.num_searches, num_faults)
+                self.num_searches += 1
+        except KeyboardInterrupt:
+            print("ended early: the last search was not looked at")
+
     def run_search(self, home: Path, number: int, last_fault: int) -> None:
         """Run a search to its end, with faults until there are ``last_fault`` of them."""
-        search = _make_search(home, str(self.cluster.address), seed=number)
-        known: set[Report | str] = set()
-        search.start()
-        while len(self.faults) < last_fault:
-            moment = search.count("reported") + self.random.randint(1, 12)
-            search.wait_for("reported", moment)
-            time.sleep(self.random.uniform(0, 0.5))
-            assert search.process is not None
-            if search.process.poll() is not None:
-                break
-            fault = Fault(self.random.choice(KINDS), number, search.count("reported"))
-            known |= _known(search)
-            self.faults.append(fault)
-            self._inject(search, fault)
-            print(f"{len(self.faults)}: search {number}, {fault.kind}", flush=True)
-        code, stdout, stderr = search.finish(600)
-        assert code == 0, stdout + stderr
-        check_records(search.folder, search.tracking_uri)
-        self._compare(search, known)
+        home.mkdir()
+        with small_disk(home / "disk", _DISK_MEGABYTES) as disk:
+            search = self._make_search(home, disk / "out", number)
+            known: set[Report | str] = set()
+            search.start()
+            while len(self.faults) < last_fault:
+                moment = search.count("reported") + self.random.randint(1, 12)
+                kind = self.random.choice(KINDS)
+                search.wait_for("reported", moment, _PATIENCE)
+                time.sleep(self.random.uniform(0, 0.5))
+                if _has_ended(search):
+                    break
+                known |= _known(search)
+                fault = Fault(kind, search.count("reported"))
+                self._inject(search, fault)
+                self.faults.append(fault)
+                print(f"{len(self.faults)}: search {number}, {kind}: {fault.recovery}", flush=True)
+            code, stdout, stderr = search.finish(_PATIENCE)
+            assert code == 0, stdout + stderr
+            self._deliver(search)
+            check_records(search.folder, search.tracking_uri)
+            self._compare(search, known)
+            print(f"search {number}: lost {self.lost}, twice {self.twice} so far", flush=True)
+
+    def _make_search(self, home: Path, out: Path, seed: int) -> SearchProcess:
+        options = ("--address", str(self.cluster.address), "--seed", str(seed))
+        search = SearchProcess(home, *options, "--max-failures", "20", out=out)
+        search.tracking_uri = self.server.uri
+        search.folder = out / f"s{seed}"  # the searches share a server
+        text = search.search_file.read_text(encoding="utf-8")
+        text = text.replace("trials: 10", "trials: 24").replace(", max_concurrent: 1", "")
+        text = text.replace("num_draws: 2", "num_draws: 40")  # epochs of a part of a second
+        search.search_file.write_text(text, encoding="utf-8")
+        return search
 
     def _inject(self, search: SearchProcess, fault: Fault) -> None:
         start = time.monotonic()
-        if fault.kind == "worker":
+        num_delivered = _num_delivered(search)
+        if fault.kind.startswith("MLflow"):
+            self._disturb_mlflow(fault.kind)
+            wait_until(
+                lambda: _num_delivered(search) > num_delivered or _has_ended(search),
+                "delivery",
+                _PATIENCE,
+            )
+            is_going_on = _num_delivered(search) > num_delivered
+        else:
+            self._disturb_search(search, fault.kind)
+            search.wait_for("reported", fault.num_reports + 1, _PATIENCE)
+            is_going_on = search.count("reported") > fault.num_reports
+        if is_going_on:
+            fault.recovery = time.monotonic() - start
+
+    def _disturb_mlflow(self, kind: str) -> None:
+        if kind == "MLflow frozen for seconds":
+            self.server.freeze()
+            time.sleep(self.random.uniform(2, 8))
+            self.server.thaw()
+        else:
+            self.server.kill()
+            time.sleep(self.random.uniform(0, 3))
+            self.server.start()
+
+    def _disturb_search(self, search: SearchProcess, kind: str) -> None:
+        if kind == "worker killed":
             pids = [pid for raylet in self._raylets() for pid in worker_pids(raylet)]
             if pids:
                 kill_process(self.random.choice(pids))
-        elif fault.kind == "node":
+        elif kind == "node killed":
             self.cluster.remove_node(self.node, allow_graceful=False)
-            self.node = self.cluster.add_node(**_ROOM)
+            self.node = _new_node(self.cluster)
+        elif kind == "second driver":
+            options = ("--resume", search.folder.name, "--out", search.out)
+            second = run_tunebox("search", *options, cwd=search.home, timeout=_PATIENCE)
+            is_refused = second.returncode == 2 and "is in use by process" in second.stderr
+            assert is_refused or _has_ended(search), second.stdout + second.stderr
         else:
-            self._end_driver(search, fault.kind)
+            self._end_driver(search, kind)
             search.start()
-        before = fault.num_reports
-        search.wait_for("reported", before + 1)
-        if search.count("reported") > before:
-            fault.recovery = time.monotonic() - start
 
     def _end_driver(self, search: SearchProcess, kind: str) -> None:
         assert search.process is not None
-        if kind == "interrupt":
+        if kind == "Ctrl-C":
             search.process.send_signal(signal.SIGINT)
-            search.finish(120)
-            return
-        search.kill()
-        if kind == "driver and journal":
+            search.finish(_PATIENCE)
+        elif kind == "disk full":
+            filler = fill(search.out.parent)
+            search.finish(_PATIENCE)
+            filler.unlink()
+        else:
+            search.kill()
+        if kind.endswith("journal damaged"):
             with (search.folder / "journal.jsonl").open("ab") as journal:
-                journal.write(b'{"event": "rep')
-        if kind == "driver and checkpoint":
-            checkpoints = [
-                path
-                for path in (search.folder / "checkpoints").rglob("*.pt")
-                if search.is_unfinished(path.parent.name)
-            ]
-            for path in checkpoints:
-                path.write_bytes(path.read_bytes()[:-100])
+                journal.write(self.random.choice([b'{"event": "rep', b'{"event": "danced"}\n']))
+        if kind.endswith("checkpoints damaged"):
+            for folder in (search.folder / "checkpoints").iterdir():
+                if search.is_unfinished(folder.name):
+                    for path in checkpoint_files(folder)[:1]:
+                        path.write_bytes(path.read_bytes()[:-100])
+
+    def _deliver(self, search: SearchProcess) -> None:
+        """Deliver what the search could not, where MLflow was away at its end."""
+        self.server.wait(_PATIENCE)
+        options = (search.folder.name, "--out", search.out)
+        synced = run_tunebox("sync", *options, cwd=search.home, timeout=_PATIENCE)
+        assert synced.returncode == 0, synced.stdout + synced.stderr
 
     def _raylets(self) -> list[int]:
         nodes = (self.cluster.head_node, self.node)
@@ -139,14 +221,22 @@ class Campaign:
         self.twice += sum(count > 1 for count in reported.values())
 
 
-def _make_search(home: Path, address: str, seed: int) -> SearchProcess:
-    home.mkdir()
-    search = SearchProcess(home, "--address", address, "--seed", str(seed))
-    text = search.search_file.read_text(encoding="utf-8")
-    text = text.replace("trials: 10", "trials: 24").replace(", max_concurrent: 1", "")
-    text = text.replace("num_draws: 2", "num_draws: 100")  # epochs of a part of a second
-    search.search_file.write_text(text, encoding="utf-8")
-    return search
+def _new_node(cluster: Cluster, **more: Any) -> Any:
+    for _ in range(_TRIES):
+        try:
+            return cluster.add_node(**_ROOM, **more)
+        except Exception as error:  # Ray has none of its own for a start that takes too long
+            print(f"once more: {error}", flush=True)
+    raise TimeoutError(f"no node of Ray came up in {_TRIES} tries")
+
+
+def _has_ended(search: SearchProcess) -> bool:
+    return search.process is not None and search.process.poll() is not None
+
+
+def _num_delivered(search: SearchProcess) -> int:
+    outbox = search.folder / "mlflow_outbox.jsonl"
+    return outbox.read_bytes().count(b'"done"') if outbox.exists() else 0
 
 
 def _known(search: SearchProcess) -> set[Report | str]:
@@ -173,14 +263,14 @@ def _in_mlflow(search: SearchProcess) -> Counter[Report | str]:
 
 def _table(campaign: Campaign) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("fault", "injected", "median s to the next new epoch", "longest"):
+    for heading in ("fault", "injected", "recovered", "median s to recover", "longest"):
         table.add_column(heading, justify="left" if heading == "fault" else "right")
     for kind in KINDS:
         faults = [fault for fault in campaign.faults if fault.kind == kind]
         times = [fault.recovery for fault in faults if fault.recovery is not None]
         median = f"{statistics.median(times):.1f}" if times else "-"
         longest = f"{max(times):.1f}" if times else "-"
-        table.add_row(kind, str(len(faults)), median, longest)
+        table.add_row(kind, str(len(faults)), str(len(times)), median, longest)
     return table
 
 
@@ -191,19 +281,23 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    cluster = Cluster(initialize_head=True, head_node_args={**_ROOM, "include_dashboard": False})
+    cluster = Cluster()
     try:
-        campaign = Campaign(random.Random(arguments.seed), cluster, cluster.add_node(**_ROOM))
+        _new_node(cluster, include_dashboard=False)  # the first is the head
         with tempfile.TemporaryDirectory(prefix="faults-") as home:
-            number = 0
-            while len(campaign.faults) < arguments.faults:
-                campaign.run_search(Path(home) / f"{number}", number, arguments.faults)
-                number += 1
+            server = MlflowServer(Path(home))
+            server.start()
+            try:
+                server.wait(_PATIENCE)
+                campaign = Campaign(random.Random(arguments.seed), cluster, server)
+                campaign.run(Path(home), arguments.faults)
+            finally:
+                server.kill()
     finally:
         cluster.shutdown()
     Console().print(_table(campaign))
     print(
-        f"{len(campaign.faults)} faults in {number} searches; "
+        f"{len(campaign.faults)} faults in {campaign.num_searches} searches; "
         f"lost: {campaign.lost}; done twice: {campaign.twice}"
     )
 

@@ -1,20 +1,25 @@
-"""What journal and checkpoints cost a search that nothing happens to.
+"""What it costs a search that nothing happens to that nothing would be lost.
 
-    python -m benchmarks.fault_overhead [--rounds 3] [--trials 144]
+    python -m benchmarks.fault_overhead [--pairs 5] [--trials 144]
 
-The default search, with and without, in turns on one Ray. Since other work on the machine moves
-such totals by more than the difference, the parts are measured by themselves too: the seconds that
-the driver spent in the journal, and what the checkpoints of the search cost a worker.
+The default search with and without journal, checkpoints, outbox, lock and waiting for the disk, in
+pairs on one Ray, each arm first in every second pair. Since two workers report in another order
+each time, the searches differ, and are compared by the epoch. Other work on the machine moves the
+wall clock by more than the difference; the CPU time of the driver, in which all but the checkpoints
+happens, much less. The parts are measured by themselves too: the seconds that the driver spent in
+the journal, and what the checkpoints of the search cost a worker.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,44 +31,62 @@ import tunebox
 from tunebox import api
 from tunebox.api import SearchResult
 from tunebox.checkpoints import write_checkpoint
+from tunebox.records import mlflow_runs
 from tunebox.records.journal import JournalWriter
+from tunebox.records.mlflow_runs import MlflowRuns
 from tunebox.search.decisions import Decisions
+from tunebox.search.ray_adapters import DecisionSearcher
 from tunebox.spec.load import load_spec
 from tunebox.training.trial_run import TrialRun
 from tunebox.trials import SearchObserver
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an epoch of a search took, in seconds."""
+
+    wall: float
+    cpu: float  # of the driver, all threads
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=144)
     arguments = parser.parse_args()
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    seconds: dict[bool, list[float]] = {True: [], False: []}
+    pairs: list[dict[bool, Cost]] = []
     with tempfile.TemporaryDirectory(prefix="overhead-") as out:
         search(out, 4, "warm-up")
-        for number in range(arguments.rounds):
-            for is_safe in (True, False) if number % 2 else (False, True):
-                seconds[is_safe].append(one(out, arguments.trials, number, is_safe))
+        for number in range(arguments.pairs):
+            arms = (True, False) if number % 2 else (False, True)
+            pairs.append({safe: one(out, arguments.trials, number, safe) for safe in arms})
         journal_seconds, result = timed_journal(out, arguments.trials)
     ray.shutdown()
-    safe, bare = statistics.median(seconds[True]), statistics.median(seconds[False])
-    print(f"with {safe:.1f} s, without {bare:.1f} s, ratio {safe / bare:.3f}")
+    for what in ("wall", "cpu"):
+        ratios = [getattr(pair[True], what) / getattr(pair[False], what) for pair in pairs]
+        print(
+            f"{what}: with / without, median of {len(ratios)} pairs "
+            f"{statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
+        )
     print_parts(journal_seconds, result)
 
 
-def one(out: str, trials: int, number: int, is_safe: bool) -> float:
+def one(out: str, trials: int, number: int, is_safe: bool) -> Cost:
     name = f"{'safe' if is_safe else 'bare'}-{number}"
-    if is_safe:
+    start, cpu_start = time.perf_counter(), time.process_time()
+    with nullcontext() if is_safe else without():
         result = search(out, trials, name)
-    else:
-        with without():
-            result = search(out, trials, name)
-    taken = duration(result)
-    print(f"{name}: {taken:.1f} s for {result.log.epochs_spent} epochs", flush=True)
-    return taken
+    epochs = result.log.epochs_spent
+    cost = Cost((time.perf_counter() - start) / epochs, (time.process_time() - cpu_start) / epochs)
+    print(
+        f"{name}: {epochs} epochs, each {1000 * cost.wall:.1f} ms, of the driver's CPU "
+        f"{1000 * cost.cpu:.1f} ms",
+        flush=True,
+    )
+    return cost
 
 
 def search(out: str, trials: int, name: str) -> SearchResult:
@@ -78,10 +101,22 @@ def duration(result: SearchResult) -> float:
 
 @contextmanager
 def without() -> Iterator[None]:
-    """Let a search write neither journal nor checkpoints."""
+    """Let a search write no journal, no checkpoints, no outbox and no lock, and never wait."""
+    suggest = DecisionSearcher.suggest
+
+    def without_checkpoints(searcher: DecisionSearcher, trial_id: str) -> Any:
+        config = suggest(searcher, trial_id)
+        return {**config, "rungs": ()} if isinstance(config, dict) else config
+
+    def in_memory(uri: str, out: Path, ids_file: Path, outbox_file: Path) -> MlflowRuns:
+        return MlflowRuns(uri, out, ids_file)
+
     with (
         mock.patch.object(api, "JournalWriter", return_value=SearchObserver()),
-        mock.patch.object(Decisions, "rungs", ()),
+        mock.patch.object(DecisionSearcher, "suggest", without_checkpoints),
+        mock.patch.object(mlflow_runs, "MlflowRuns", in_memory),
+        mock.patch.object(api, "locked", return_value=nullcontext()),
+        mock.patch.object(os, "fsync"),
     ):
         yield
 

@@ -46,7 +46,7 @@ def free_port() -> int:
 
 def start_tunebox(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start the command line as the leader of a session, as a terminal does."""
-    set_by_others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")
+    set_by_others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "TUNEBOX_OUT")
     environment = {k: v for k, v in os.environ.items() if k not in set_by_others}
     return subprocess.Popen(
         [sys.executable, "-m", "tunebox", *map(str, arguments)],

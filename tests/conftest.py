@@ -67,5 +67,6 @@ def make_store(empty_store: Path) -> Callable[[Path], str]:
 
 
 @pytest.fixture(autouse=True)
-def _no_tracking_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "TUNEBOX_OUT"):
+        monkeypatch.delenv(name, raising=False)

@@ -10,6 +10,7 @@ import torch
 
 from tunebox.checkpoints import (
     checkpoint_files,
+    damage,
     keep_newest,
     read_checkpoint,
     remove_checkpoints,
@@ -38,7 +39,10 @@ def test_the_two_newest_are_kept_newest_first(tmp_path: Path) -> None:
     for epoch in order:
         write_checkpoint(tmp_path / "t", epoch, {})
     assert epochs_in(tmp_path / "t") == [100, 12]
+    half_written = tmp_path / "t" / ".000101.pt.abc.part"  # by a worker that was killed
+    half_written.touch()
     kept = keep_newest(tmp_path / "t")
+    assert not half_written.exists()
     assert kept == tmp_path / "t" / "000100.pt"
     assert epochs_in(tmp_path / "t") == [100]
     remove_checkpoints(tmp_path / "t")
@@ -78,14 +82,25 @@ def test_an_error_leaves_the_checkpoint_before_as_it_was(
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["000001.pt"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"no torch file", None])
-def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"", b"no torch file", None])
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     write_checkpoint(tmp_path, 1, {"weights": torch.zeros(1000)})
     path = tmp_path / "000001.pt"
-    path.write_bytes(path.read_bytes()[:-1500] if damage is None else damage)
+    path.write_bytes(path.read_bytes()[:-1500] if content is None else content)
     with pytest.raises(RecordsError, match=r"000001\.pt cannot be read") as caught:
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_flipped_bit_in_the_weights_is_damage(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "t", 2, {"weights": torch.zeros(1000)})
+    path = tmp_path / "t" / "000002.pt"
+    assert damage(path) is None
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RecordsError, match=r"000002\.pt cannot be read: the checksum of"):
+        read_checkpoint(path)
 
 
 def test_a_checkpoint_of_another_format_is_told(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tunebox.records.trial_tables import write_tables
 from tunebox.spec.write import search_yaml
 
 VERBS = (
-    *("search", "front", "replay", "export", "train", "evaluate", "sync", "ui"),
+    *("search", "attach", "stop", "front", "replay", "export", "train", "evaluate", "sync", "ui"),
     *("spaces", "spaces check"),
 )
 
@@ -44,6 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("TUNEBOX_OUT", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
     return folder
 
@@ -230,6 +231,32 @@ MISTAKES: dict[str, Mistake] = {
     "evaluation in files": Mistake("evaluate m --tracking-uri file:x", "cannot keep runs"),
     "nothing to show": Mistake("ui", "mlflow.db yet: run tunebox search, or name its folder"),
     "pages of files": Mistake("ui --tracking-uri file:x", "MLflow cannot keep runs in 'file:x'"),
+    # clusters
+    "no cluster": Mistake("search digits --cluster c.yaml", "c.yaml cannot be read: No such file"),
+    "no cluster to watch": Mistake("attach a --cluster c.yaml", "c.yaml cannot be read: No such"),
+    "no cluster to stop at": Mistake("stop a --cluster c.yaml", "c.yaml cannot be read: No such"),
+    "no pages to show": Mistake("ui --cluster c.yaml", "c.yaml cannot be read: No such file"),
+    "pages here and there": Mistake(
+        "ui --cluster c.yaml --out here", "--cluster leads 127.0.0.1 to the MLflow of the head;"
+    ),
+    "no file of a cluster": Mistake(
+        "attach a --cluster c.yaml", "c.yaml: no cluster_name; it is", (("c.yaml", "a: 1"),)
+    ),
+    "nothing to attach to": Mistake("attach a", "Missing option '--cluster'; see tunebox -h"),
+    "two places": Mistake(
+        "search digits --cluster c.yaml --address local", "address local and --cluster both say"
+    ),
+    "password for a cluster": Mistake(
+        "search digits --cluster c.yaml --tracking-uri http://me:secret@host",
+        "--tracking-uri with a password would be shown by Ray; set MLFLOW_TRACKING_URI in",
+    ),
+    "mistake in a file for a cluster": Mistake(
+        "search f.yaml --cluster c.yaml", "f.yaml: nothing to search", (("f.yaml", FIXED_FILE),)
+    ),
+    "file of a search that goes on there": Mistake(
+        "search digits --resume a --cluster c.yaml", "--resume needs no file: the settings are"
+    ),
+    "no search to stop": Mistake("stop absent-1", "no search 'absent-1' in results; it has none"),
     # searches
     "no search": Mistake("front absent-1", "no search 'absent-1' in results; it has none; --out"),
     "search elsewhere": Mistake("front a/b", "no search 'a/b' in results; it has none; --out"),
@@ -282,6 +309,7 @@ def assert_one_line(done: Ended, message: str) -> None:
         ),
         ("replay made-1 --set min_epochs", "'min_epochs' is not KEY=VALUE; give settings like"),
         ("replay made-1 --set min_epochs=99", "min_epochs must be at most max_epochs, got"),
+        ("stop made-1", "made-1 does not run: nothing to stop"),
         ("sync made-1", "made-1/mlflow_outbox.jsonl is missing: nothing waits for MLflow"),
         ("search digits --name made-1", "made-1 exists already; go on with it (--resume made-1)"),
         ("search digits --resume made-1", "got the name 'made-1' and the file 'digits'"),
@@ -302,6 +330,16 @@ def test_mistake_about_a_search_that_is_there(
 def test_damaged_table_is_one_line(run: Run, home: Path, made_search: str) -> None:
     (home / "results" / made_search / "trials.parquet").write_bytes(b"PAR1")
     assert_one_line(run("front", made_search), "trials.parquet cannot be read: ")
+
+
+def test_variable_names_the_folder_of_all_searches(
+    run: Run, home: Path, made_search: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "results").rename(home / "shared")
+    assert_one_line(run("front", made_search), "no search 'made-1' in results")
+    monkeypatch.setenv("TUNEBOX_OUT", str(home / "shared"))
+    assert f"  {home}/shared/made-1/front.parquet\n" in run("front", made_search).stdout
+    assert_one_line(run("front", made_search, "--out", "other"), "no search 'made-1' in other")
 
 
 def test_front_is_printed(run: Run, made_search: str) -> None:

@@ -207,6 +207,9 @@ print("LOADED", code or 0, *loaded)
         (["search", "digits", "--trials", "0"], 2),
         (["train", "digits"], 2),
         (["ui"], 2),
+        (["search", "digits", "--cluster", "absent.yaml"], 2),
+        (["attach", "absent", "--cluster", "absent.yaml"], 2),
+        (["stop", "absent"], 2),
     ],
     ids=str,
 )

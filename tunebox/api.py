@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tunebox.errors import SearchFileError
 from tunebox.evaluate import evaluate
-from tunebox.records.files import write_text
+from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
 from tunebox.records.run_end import RunEnd, read_run_end, write_run_end
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunebox.models.base import Classifier
+    from tunebox.records.export import Exported
     from tunebox.records.sync import SyncResult
     from tunebox.search.past import Past
     from tunebox.search.readiness import Readiness
@@ -147,12 +148,16 @@ def _resume(
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
         from tunebox.search.past import take_up
-        from tunebox.search.run import num_left
+        from tunebox.search.run import num_to_run, why_none
 
         past = take_up(spec, journal.events, kept_trials(folder.warm_start))
         check_num_trials(spec, past.num_planned)
-        with _cluster(spec, console, num_trials=num_left(spec, past)) as (spec, ready):
+        idle = why_none(spec, past)
+        if idle is not None:
+            _teller(console)(f"{name}: {idle}")
+        with _cluster(spec, console, num_trials=num_to_run(spec, past)) as (spec, ready):
             cut_journal(folder.journal, journal)
+            remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
             if journal.warning is not None:
                 ready.notes.append(journal.warning)
@@ -217,7 +222,7 @@ def _search(
     from tunebox.records.recorder import SearchRecorder
     from tunebox.search.autoscaler import demand
     from tunebox.search.room import asked_by_a_trial
-    from tunebox.search.run import is_complete, num_left, run_search
+    from tunebox.search.run import is_complete, num_to_run, run_search
 
     folder.run_end.unlink(missing_ok=True)
     runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
@@ -227,7 +232,7 @@ def _search(
     if console is not None:
         observers.append(SearchProgress(console, folder.name, spec.search))
     observers.append(recorder)
-    left = num_left(spec, past)
+    left = num_to_run(spec, past)
     if left:
         asked = asked_by_a_trial(spec.search)
         observers += demand(asked, left, spec.search.max_concurrent)
@@ -238,6 +243,7 @@ def _search(
         ended=outcome.reason,
         is_complete=is_complete(spec, outcome.log),
         warnings=[*ready.notes, *outcome.notes, *recorder.warnings],
+        go_on=outcome.go_on,
         trouble=outcome.trouble,
         traceback=outcome.traceback,
     )
@@ -282,8 +288,8 @@ def read_front(name: str, out: str | None = None) -> "pa.Table":
     return _read_front(find_search(name, out))
 
 
-def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> list[Path]:
-    """Write trials of the search ``name`` into ``to``, a folder each, and return the folders.
+def export(name: str, *, pick: str = "all", to: str | Path, out: str | None = None) -> "Exported":
+    """Write trials of the search ``name`` into ``to``, a folder each, and say what lacks weights.
 
     Args:
         name: Of the search.

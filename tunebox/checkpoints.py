@@ -5,20 +5,21 @@ is read. The process that trains writes it, the driver of the search removes wha
 """
 
 import io
-import os
 import pickle
 import shutil
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
+import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunebox.errors import RecordsError, first_line
+from tunebox.records.files import remove_unfinished, replacing
 
 FORMAT = 1
 KEPT = 2  # while the trial runs: the newest may turn out to be damaged
 _ENDING = ".pt"
+_NO_ARCHIVE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile)
 _UNPICKLING = (pickle.UnpicklingError, struct.error, IndexError, TypeError, AttributeError)
 
 
@@ -53,18 +54,10 @@ def write_checkpoint(folder: Path, epoch: int, content: Mapping[str, Any]) -> No
 
     folder.mkdir(exist_ok=True)
     path = folder / f"{epoch:06d}{_ENDING}"
-    temporary = folder / f".{path.name}.{os.getpid()}"
-    try:
-        buffer = io.BytesIO()  # torch would turn an error of the disk into one of its own
-        torch.save({"format": FORMAT, **content}, buffer)
-        with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    buffer = io.BytesIO()  # torch would turn an error of the disk into one of its own
+    torch.save({"format": FORMAT, **content}, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
     for old in checkpoint_files(folder)[KEPT:]:
         old.unlink(missing_ok=True)
 
@@ -84,9 +77,36 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def keep_newest(folder: Path) -> Path | None:
     """Remove all checkpoints of a trial but the newest, and return that one; None without any."""
     files = checkpoint_files(folder)
-    for old in files[1:]:
-        old.unlink(missing_ok=True)
-    return files[0] if files else None
+    if not files:
+        return None
+    keep(folder, [files[0].name])
+    return files[0]
+
+
+def keep(folder: Path, names: Collection[str]) -> None:
+    """Remove the checkpoints of a trial that are not named, and what killed workers left.
+
+    Raises:
+        OSError: The folder is gone, or cannot be written to.
+    """
+    remove_unfinished(folder)
+    for path in checkpoint_files(folder):
+        if path.name not in names:
+            path.unlink(missing_ok=True)
+
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a file that torch wrote, None if it is as it was written.
+
+    Such a file is an archive with checksums. Torch, which takes seconds to import, does not look
+    at them: a flipped bit in the weights would go unnoticed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            culprit = archive.testzip()
+    except _NO_ARCHIVE as error:
+        return first_line(error)
+    return None if culprit is None else f"the checksum of {culprit} is wrong"
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -104,6 +124,9 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    reason = damage(path)
+    if reason is not None:
+        raise RecordsError(f"{path} cannot be read: {reason}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # what torch.load raises for one damage or another

@@ -17,6 +17,7 @@ from tunebox import cli_cluster
 from tunebox.cli_cluster import Cluster, searcher, without_result
 from tunebox.cli_common import (
     EXIT_INTERRUPTED,
+    EXIT_TROUBLE,
     EXIT_USER_ERROR,
     Out,
     TrackingUri,
@@ -252,13 +253,18 @@ def export(
     from tunebox import api
     from tunebox.records.model_folder import TRIAL_FILE, WEIGHTS_FILE
 
-    for folder in api.export(name, pick=pick, to=to, out=out):
+    exported = api.export(name, pick=pick, to=to, out=out)
+    for folder in exported.folders:
         typer.echo(f"{folder}")
         if not (folder / WEIGHTS_FILE).exists():
             typer.echo(
                 "  without weights: a search keeps those of its front; make them with\n"
                 f"  tunebox train {folder / TRIAL_FILE}"
             )
+    for problem in exported.problems:
+        typer.echo(f"error: {problem}", err=True)
+    if exported.problems:
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 @app.command()
@@ -361,6 +367,11 @@ def ui(
     if cluster is not None:
         from tunebox.cluster.pages import tunnel_to_pages
 
+        if (host, out, tracking_uri) != ("127.0.0.1", None, None):
+            raise TuneboxError(
+                "--cluster leads 127.0.0.1 to the MLflow of the head; leave out --host, --out and "
+                "--tracking-uri"
+            )
         tunnel_to_pages(cluster, port, make_console())
         return
     from tunebox.ui import serve

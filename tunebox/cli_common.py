@@ -8,7 +8,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from tunebox.api import SearchResult
 
-EXIT_TROUBLE = 1  # the search could not go on, or found nothing
+EXIT_TROUBLE = 1  # the search could not go on, or found nothing; a model lacks its weights
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 

@@ -59,7 +59,7 @@ class SearchProgress(SearchObserver):
         if time.monotonic() - self._drawn >= pause:
             self._draw()
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Draw the last state and leave it on the screen."""
         self._draw()
         if self._live is not None:

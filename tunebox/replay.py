@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # Optuna is slow to import
     from tunebox.search.efficiency import Efficiency
 
 # What a recording can answer; the other settings of a search say where and how long it runs.
-REPLAYED = ("sampler", "min_epochs", "reduction_factor", "front_rule", "spare_reachable")
+REPLAYED = ("sampler", "min_epochs", "reduction_factor", "front_rule")
 _DEFAULT_TRAININGS = 32  # full ones: the budget
 
 

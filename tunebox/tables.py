@@ -199,7 +199,7 @@ def print_search(
     ]
     if not result.is_complete:
         resume = f"tunebox search --resume {name}{out}{store}{where}"
-        lines.append(f"        {resume}    (goes on, with what budget is left)")
+        lines.append(f"        {resume}{result.go_on}")
     for line in (*lines, *result.warnings):
         console.print(line, soft_wrap=True)
 

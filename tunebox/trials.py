@@ -214,5 +214,10 @@ class SearchObserver:
     def tick(self) -> None:
         """Called several times a second while the search runs."""
 
-    def search_ended(self, interrupted: bool) -> None:
-        """After the last trial; every trial in the log has ended."""
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
+        """After the last trial; every trial in the log has ended.
+
+        Args:
+            interrupted: By a person.
+            trouble: Why the search could not go on, None if it could.
+        """

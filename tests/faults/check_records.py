@@ -77,13 +77,28 @@ def check_histories_in_mlflow(folder: Path, tracking_uri: str) -> None:
 
 
 def check_front_in_mlflow(folder: Path, tracking_uri: str) -> None:
-    """The tag of the front is on the trials of the front and on no other."""
-    tagged = {
-        _trial_id(run)
-        for run in child_runs(folder, tracking_uri)
-        if "tunebox.pareto" in run.data.tags
-    }
+    """The tags of the front are on the trials of the front and on no other."""
+    runs = {_trial_id(run): run.data.tags for run in child_runs(folder, tracking_uri)}
+    tagged = {trial_id for trial_id, tags in runs.items() if "tunebox.pareto" in tags}
     assert tagged == front_by_brute_force(folder)
+    weights = {trial_id: tags.get("tunebox.checkpoint") for trial_id, tags in runs.items()}
+    rows = _rows(folder / "front.parquet")
+    expected = {row["trial_id"]: row["checkpoint"] for row in rows}
+    assert weights == dict.fromkeys(runs) | expected
+
+
+def check_weights(folder: Path) -> None:
+    """The trials of the front have their weights, after their last epoch; no other has any."""
+    rows = _rows(folder / "trials.parquet")
+    expected = {
+        row["trial_id"]: f"checkpoints/{row['trial_id']}/{row['epochs']:06d}.pt"
+        for row in rows
+        if row["trial_id"] in front_by_brute_force(folder)
+    }
+    noted = {row["trial_id"]: row["checkpoint"] for row in rows}
+    assert noted == dict.fromkeys(noted) | expected
+    found = {str(path.relative_to(folder)) for path in (folder / "checkpoints").rglob("*.*")}
+    assert found == set(expected.values())
 
 
 def check_parent_in_mlflow(folder: Path, tracking_uri: str, status: str = "FINISHED") -> None:

@@ -50,7 +50,8 @@ class SearchProcess:
     def start(self, *options: str) -> subprocess.Popen[str]:
         """Start the search, or go on with it if it was started before."""
         is_known = (self.folder / "search.yaml").exists()
-        what = ("--resume", "s") if is_known else (str(self.search_file), "--name", "s")
+        name = self.folder.name
+        what = ("--resume", name) if is_known else (str(self.search_file), "--name", name)
         self.process = start_tunebox(
             *("search", *what, "--out", str(self.out), "--tracking-uri", self.tracking_uri),
             *(*self.options, *options),
@@ -84,7 +85,7 @@ class SearchProcess:
         lines = (self.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
         return not any(f'"ended", "trial": "{trial_id}"' in line for line in lines)
 
-    def wait_for(self, event: str, count: int, timeout: float = 100) -> None:
+    def wait_for(self, event: str, count: int, timeout: float = 200) -> None:
         """Wait until ``event`` is in the journal so often, or the process has ended."""
         assert self.process is not None
         process = self.process
@@ -95,7 +96,7 @@ class SearchProcess:
         )
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = 100) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 200) -> None:
     """Wait for ``condition``, and raise TimeoutError naming ``what`` if it does not come."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -3,67 +3,59 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
-import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.faults.check_records import check_records, child_runs
-from tests.faults.search_process import SearchProcess
+from tests.faults.check_records import check_records, child_runs, parent_run
+from tests.faults.search_process import SearchProcess, outcome
+from tests.faults.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB; the page of a front takes four, and twice that with MLflow's copy."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leave no byte free, and return the file that took them."""
-    path = folder / "filler"
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 512, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
-    return path
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(small_disk(tmp_path / "disk", megabytes=24))
+        except PermissionError as error:
+            pytest.skip(str(error))
+        yield folder
 
 
 def test_a_full_disk_ends_the_search_and_once_there_is_room_it_goes_on(
-    tmp_path: Path, small_disk: Path, ray_address: str
+    tmp_path: Path, disk: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
-    search = SearchProcess(tmp_path, "--address", ray_address, out=small_disk / "out")
-    search.start()
-    search.wait_for("reported", 8)
-    filler = fill(small_disk)
-    code, stdout, stderr = search.finish()
-    assert code == 1
-    assert "Traceback" not in stdout + stderr
-    error = stderr.splitlines()[-1]
-    assert error.startswith("error: ")
-    assert error.endswith("No space left on device")
-    filler.unlink()
+    search = SearchProcess(tmp_path, "--address", ray_address, out=disk / "out")
+    num_reports = undisturbed.count("reported")
+    for moment in sorted(random.Random(7).sample(range(1, num_reports - 5), 2)):
+        search.start()
+        search.wait_for("reported", moment)
+        filler = fill(disk)
+        code, stdout, stderr = search.finish()
+        assert code == 1
+        assert "Traceback" not in stdout + stderr
+        error = stderr.splitlines()[-1]
+        assert error.startswith("error: ")
+        assert error.endswith("No space left on device")
+        filler.unlink()
     search.start()
     code, stdout, stderr = search.finish()
     assert code == 0, stdout + stderr
     assert "Traceback" not in stdout + stderr
     check_records(search.folder, search.tracking_uri)
+    assert outcome(search.folder) == outcome(undisturbed.folder)
 
 
-def test_a_folder_that_vanishes_ends_the_search(tmp_path: Path, ray_address: str) -> None:
+def test_a_folder_that_vanishes_ends_the_search(
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
+) -> None:
     search = SearchProcess(tmp_path, "--address", ray_address)
     search.start()
     search.wait_for("ended", 3)
@@ -78,9 +70,11 @@ def test_a_folder_that_vanishes_ends_the_search(tmp_path: Path, ray_address: str
     ended = {"FINISHED", "FAILED"}
     runs = child_runs(search.folder, search.tracking_uri)
     assert sum(run.info.status in ended for run in runs) >= known
+    assert parent_run(search.folder, search.tracking_uri).info.status == "FAILED"
     shutil.rmtree(search.folder, ignore_errors=True)
     os.rename(aside, search.folder)
     search.start()  # put back, it goes on
     code, stdout, stderr = search.finish()
     assert (code, stderr) == (0, ""), stdout
     check_records(search.folder, search.tracking_uri)
+    assert outcome(search.folder) == outcome(undisturbed.folder)

@@ -11,21 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.check_records import check_records, parent_run
+from tests.faults.check_records import check_records, check_weights, parent_run
 from tests.faults.search_process import SearchProcess, outcome
-from tests.ray_cluster import RayCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluster) -> SearchProcess:
-    """A search that nothing happens to; with 10 trials."""
-    search = SearchProcess(tmp_path_factory.mktemp("undisturbed"), "--address", ray_cluster.address)
-    search.start()
-    code, _, stderr = search.finish()
-    assert (code, stderr) == (0, "")
-    return search
 
 
 def test_killed_five_times_it_ends_as_if_undisturbed(
@@ -54,6 +43,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     assert (code, stderr) == (0, ""), stdout
     assert outcome(search.folder) == outcome(undisturbed.folder)
     check_records(search.folder, search.tracking_uri)
+    check_weights(search.folder)
     assert search.count("search_started") == 6
 
 

@@ -1,3 +1,5 @@
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,7 +79,7 @@ def test_exported_trials_are_models_and_trials(folder: SearchFolder, tmp_path: P
         trial.trial_id: write_checkpoint(folder, trial, seed) for seed, trial in enumerate(picks)
     }
     to = tmp_path / "exported"
-    written = export_trials(folder, picks, to)
+    written = export_trials(folder, picks, to).folders
     assert written == [to / trial.trial_id for trial in picks]
     assert sorted(to.iterdir()) == sorted(written)
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -93,7 +95,7 @@ def test_exported_trials_are_models_and_trials(folder: SearchFolder, tmp_path: P
 def test_the_card_says_what_the_numbers_are(folder: SearchFolder, tmp_path: Path) -> None:
     trial = make_log(30).front()[0]
     write_checkpoint(folder, trial)
-    [target] = export_trials(folder, [trial], tmp_path / "exported")
+    [target] = export_trials(folder, [trial], tmp_path / "exported").folders
     card = (target / "card.md").read_text(encoding="utf-8")
     assert card.startswith(f"# Trial {trial.trial_id} of the search made-1\n")
     assert "**validation** part" in card
@@ -104,20 +106,67 @@ def test_the_card_says_what_the_numbers_are(folder: SearchFolder, tmp_path: Path
     assert "| validation_fraction | 0.2 |" in card
 
 
-def test_nothing_is_written_when_one_of_several_cannot_be(
-    folder: SearchFolder, tmp_path: Path
-) -> None:
+def test_nothing_is_written_where_there_is_something(folder: SearchFolder, tmp_path: Path) -> None:
     picks = make_log(30).front()
     to = tmp_path / "exported"
-    for trial in picks[:-1]:
+    for trial in picks:
         write_checkpoint(folder, trial)
-    with pytest.raises(RecordsError, match=f"checkpoint of trial {picks[-1].trial_id} is gone"):
-        export_trials(folder, picks, to)
-    write_checkpoint(folder, picks[-1])
     (to / picks[-1].trial_id).mkdir(parents=True)
     with pytest.raises(RecordsError, match=f"{picks[-1].trial_id} exists already"):
         export_trials(folder, picks, to)
     assert [path.name for path in to.iterdir()] == [picks[-1].trial_id]
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        tensor = max(map(archive.read, archive.namelist()), key=len)
+    content = bytearray(path.read_bytes())
+    content[content.index(tensor)] ^= 1
+    path.write_bytes(content)
+
+
+def lead_out(path: Path) -> None:
+    outside = path.parents[3] / "outside.pt"
+    path.rename(outside)
+    path.symlink_to(outside)
+
+
+def write_another(path: Path) -> None:
+    torch.save({"format": 1}, path)
+
+
+@pytest.mark.parametrize(
+    ("ruin", "reason"),
+    [
+        (Path.unlink, "its checkpoint is gone"),
+        (cut_short, "cannot be read: "),
+        (flip_a_bit, "cannot be read: the checksum of"),
+        (write_another, "is not a checkpoint of tunebox"),
+        (lead_out, "is not in"),
+    ],
+)
+def test_one_damaged_checkpoint_does_not_keep_the_others_back(
+    folder: SearchFolder, tmp_path: Path, ruin: Callable[[Path], None], reason: str
+) -> None:
+    picks = make_log(30).front()
+    for trial in picks:
+        write_checkpoint(folder, trial)
+    victim = picks[1]
+    assert victim.checkpoint is not None
+    ruin(folder.root / victim.checkpoint)
+    exported = export_trials(folder, picks, tmp_path / "exported")
+    assert [path.name for path in exported.folders] == [trial.trial_id for trial in picks]
+    with_weights = [path.name for path in exported.folders if (path / "weights.pt").exists()]
+    assert with_weights == [trial.trial_id for trial in picks if trial is not victim]
+    [problem] = exported.problems
+    assert problem.startswith(f"trial {victim.trial_id} is exported without its weights: ")
+    assert victim.checkpoint in problem
+    assert reason in problem
+    assert "\n" not in problem
 
 
 def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
@@ -125,7 +174,7 @@ def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
 ) -> None:
     trial = make_log(30).front()[0]
     trial.checkpoint = None
-    [target] = export_trials(folder, [trial], tmp_path / "exported")
+    [target] = export_trials(folder, [trial], tmp_path / "exported").folders
     assert {path.name for path in target.iterdir()} == {"trial.yaml", "card.md"}
     assert load_spec(str(target / "trial.yaml")).space.leaves == ()
     card = (target / "card.md").read_text(encoding="utf-8")
@@ -133,13 +182,3 @@ def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
     assert "load_model" not in card
     with pytest.raises(RecordsError, match=r"has no weights\.pt; .* tunebox train .*trial\.yaml"):
         load_model(target)
-
-
-def test_a_file_that_is_no_checkpoint_is_told(folder: SearchFolder, tmp_path: Path) -> None:
-    trial = make_log(30).front()[0]
-    write_checkpoint(folder, trial)
-    assert trial.checkpoint is not None
-    torch.save({"format": 1}, folder.root / trial.checkpoint)
-    with pytest.raises(RecordsError, match="not a checkpoint of tunebox"):
-        export_trials(folder, [trial], tmp_path / "exported")
-    assert not (tmp_path / "exported").exists()

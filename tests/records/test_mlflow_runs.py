@@ -115,15 +115,29 @@ def test_the_tag_of_the_front_moves(tmp_path: Path, make_store: MakeStore) -> No
     runs.start_search("s-1", {}, {})
     for trial_id in ("c", "a", "b"):
         runs.start_trial(trial_id, {})
-    fronts = [["a"], ["c", "b"], ["b"], ["b", "a"]]
+    fronts: list[dict[str, str | None]] = [
+        {"a": "checkpoints/a/3.pt"},
+        {"c": "checkpoints/c/3.pt", "b": None},
+        {"b": "checkpoints/b/3.pt"},
+        {"b": "checkpoints/b/3.pt", "a": None},
+        {"b": None, "a": None},
+    ]
     for front in fronts:
         runs.set_front(front)
         wait_until_sent(runs)
-        assert {run.info.run_name for run in runs_of(uri, front_filter)} == set(front)
-    runs.set_front(["c"])
-    runs.set_front([])  # c was on the front for a moment that MLflow never saw
+        assert weights_in(uri) == front
+    runs.set_front({"c": None})
+    runs.set_front({})  # c was on the front for a moment that MLflow never saw
     assert runs.close() == 0
-    assert runs_of(uri, front_filter) == []
+    assert weights_in(uri) == {}
+
+
+def weights_in(uri: str) -> dict[str, str | None]:
+    """The checkpoints of the trials that have the tag of the front; no other trial has one."""
+    tags = {run.info.run_name: run.data.tags for run in runs_of(uri)}
+    front = {run.info.run_name for run in runs_of(uri, front_filter)}
+    assert all("tunebox.checkpoint" not in tags[name] for name in tags.keys() - front)
+    return {name: tags[name].get("tunebox.checkpoint") for name in front}
 
 
 def test_what_waits_is_sent_in_few_calls(

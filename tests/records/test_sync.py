@@ -53,6 +53,27 @@ def test_what_waits_is_delivered_once(folder: SearchFolder, make_store: MakeStor
     assert len(names_and_states(uri)) == 3
 
 
+def test_searches_that_moved_find_their_store(
+    folder: SearchFolder, tmp_path: Path, make_store: MakeStore
+) -> None:
+    uri = make_store(folder.root.parent)
+    leave_waiting(folder, uri)
+    folder.root.parent.rename(tmp_path / "moved")
+    moved = SearchFolder(tmp_path / "moved" / "s-1")
+    for path in (moved.outbox, moved.mlflow_ids):
+        assert str(tmp_path) not in path.read_text(encoding="utf-8")
+    result = sync_search(moved, None)
+    assert (result.num_delivered, result.num_waiting, result.error) == (3, 0, None)
+    assert result.tracking_uri == f"sqlite:///{tmp_path}/moved/mlflow.db"
+    assert len(names_and_states(result.tracking_uri)) == 3
+
+
+def test_ids_of_a_newer_version_are_one_line(folder: SearchFolder) -> None:
+    folder.mlflow_ids.write_text('{"format": 2, "search_id": "x"}', encoding="utf-8")
+    with pytest.raises(RecordsError, match="has format 2, made by a newer tunebox"):
+        MlflowRuns("http://host", folder.root.parent, folder.mlflow_ids, folder.outbox)
+
+
 def test_another_store_gets_nothing_and_nothing_is_lost(
     folder: SearchFolder, tmp_path: Path, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

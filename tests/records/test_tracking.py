@@ -10,10 +10,13 @@ from tunebox.errors import RecordsError
 from tunebox.records.tracking import (
     front_filter,
     get_or_create_experiment,
+    local_uri,
+    portable_uri,
     public_uri,
     resolve_tracking_uri,
     ui_address,
     ui_command,
+    without_credentials,
 )
 
 
@@ -49,12 +52,56 @@ def test_what_mlflow_cannot_use_is_refused(uri: str, tmp_path: Path) -> None:
         ("postgresql://me:p@ss@db/runs?password=x", "postgresql://db/runs"),
         ("postgresql:///runs?password=x", "postgresql:///runs"),
         ("sqlite:////abs/a@b/mlflow.db", "sqlite:////abs/a@b/mlflow.db"),
+        ("sqlite:////abs/a#b/mlflow.db?password=x", "sqlite:////abs/a#b/mlflow.db"),
         ("sqlite:///relative.db", "sqlite:///relative.db"),
         ("databricks", "databricks"),
+        ("databricks://profile", "databricks://profile"),
+        ("http://host:5000/team@work/mlflow", "http://host:5000/team@work/mlflow"),
+        ("http://me:secret@host/team@work", "http://host/team@work"),
+        ("http://secret@host", "http://host"),
+        ("http://me:sec/ret@host/path", "http://host/path"),
+        ("http://me:sec?ret@host/path", "http://host/path"),
+        ("http://me:sec#ret@host/path", "http://host/path"),
+        ("http://me:se%40cret@host", "http://host"),
+        ("http://[::1]:5000/path", "http://[::1]:5000/path"),
+        ("http://me:secret@[::1]:5000", "http://[::1]:5000"),
+        ("https://host/#access_token=secret", "https://host/"),
+        ("https://host?api_key=secret", "https://host"),
+        ("mysql+pymysql://me:secret@host:3306/db?ssl_key=secret", "mysql+pymysql://host:3306/db"),
+        ("me:secret@host:5000", "host:5000"),
+        ("./mlruns", "./mlruns"),
     ],
 )
 def test_credentials_are_not_shown(uri: str, shown: str) -> None:
     assert public_uri(uri) == shown
+    told = without_credentials(f"{uri}: no route to {uri}", uri)
+    assert told == f"{shown}: no route to {shown}"
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret"),
+    [
+        ("http://me:open%2Fsesame@host", "open%2Fsesame"),
+        ("http://me:open%2Fsesame@host", "open/sesame"),
+        ("http://me:open/sesame@host", "open/sesame"),
+        ("postgresql://db/runs?user=me&password=sesame", "sesame"),
+        ("postgresql://db/runs?sslpassword=open%20sesame", "open sesame"),
+        ("https://host?token=sesame", "sesame"),
+    ],
+)
+def test_what_an_error_says_of_a_password_is_not_shown(uri: str, secret: str) -> None:
+    assert without_credentials(f"refused: '{secret}'", uri) == "refused: '***'"
+    assert without_credentials("waited 30 s", f"{uri}&timeout=30") == "waited 30 s"
+
+
+def test_a_database_among_the_searches_moves_with_them(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    inside, outside = f"sqlite:///{old}/mlflow.db", f"sqlite:///{tmp_path}/older/mlflow.db"
+    noted = portable_uri(inside, old)
+    assert str(tmp_path) not in noted
+    assert local_uri(noted, new) == f"sqlite:///{new}/mlflow.db"
+    for uri in (outside, "http://host:5000", "sqlite:///relative.db"):
+        assert local_uri(portable_uri(uri, old), new) == uri
 
 
 @pytest.mark.slow

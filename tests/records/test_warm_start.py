@@ -146,6 +146,10 @@ def test_what_was_taken_is_kept_but_for_reports_that_are_not_finite(
 
 def test_a_damaged_file_of_what_was_taken(tmp_path: Path) -> None:
     assert kept_trials(tmp_path / "absent.json") == []
-    (tmp_path / "kept.json").write_text('[{"trial_id": ')
-    with pytest.raises(RecordsError, match=r"kept.json is damaged: put it back as the search"):
+    for damaged in ('{"trials": [{"tri', "[]", "7", '{"format": 1}', '{"trials": [{}]}'):
+        (tmp_path / "kept.json").write_text(damaged)
+        with pytest.raises(RecordsError, match=r"kept.json is damaged: put it back as the search"):
+            kept_trials(tmp_path / "kept.json")
+    (tmp_path / "kept.json").write_text('{"format": 2, "runs": []}')
+    with pytest.raises(RecordsError, match="has format 2, made by a newer tunebox"):
         kept_trials(tmp_path / "kept.json")

@@ -26,6 +26,21 @@ def test_time_is_given() -> None:
     assert budget.spent(2.5) == "the time budget of 2.5 s is spent"
 
 
+def test_what_a_resume_needs_is_said() -> None:
+    log = TrialLog(OBJECTIVES)
+    assert Budget(SearchSettings(), log).go_on() == "    (goes on)"
+    limited = Budget(SearchSettings(epochs=2, time_budget=60), log)
+    assert limited.go_on() == "    (goes on for 60 s, or --time-budget SECONDS)"
+    for _ in range(3):  # trials side by side report once more than the budget
+        limited.reported()
+    assert limited.go_on() == " --epochs N    (N above the 3 that are spent)"
+    for number in range(3):
+        log.trials[f"{number}"] = make_trial(f"{number}", 0.5, 1.1)
+    stalled = Budget(SearchSettings(stop_when=STALLS, time_budget=60), log)
+    assert stalled.spent(0.0) is not None
+    assert stalled.go_on() == "    (with stop_when changed or taken out in its search.yaml)"
+
+
 def ends(volumes: list[float], search: SearchSettings) -> list[bool]:
     """Whether the search is to end after each trial; the reference point is (0, 0.1)."""
     log = TrialLog(OBJECTIVES)

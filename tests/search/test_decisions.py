@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,32 +59,11 @@ def test_same_seed_gives_the_same_search() -> None:
     assert simulate(make_spec(seed=5), 80).settings != first.settings
 
 
-def by_rank_alone(spec: SearchSpec) -> SearchSpec:
-    return replace(spec, search=spec.search.model_copy(update={"spare_reachable": False}))
-
-
 def test_trials_end_at_rungs_or_at_the_last_epoch() -> None:
-    simulation = simulate(by_rank_alone(make_spec(seed=3)), 120)
+    simulation = simulate(make_spec(seed=3), 120)
     assert set(simulation.epochs) == {1, 3, 9}
     by_rung = [sum(e >= epoch for e in simulation.epochs) for epoch in (1, 3, 9)]
     assert by_rung[0] > 1.5 * by_rung[1] > 1.5**2 * by_rung[2]
-
-
-def test_trials_that_may_reach_the_front_are_spared() -> None:
-    spared, by_rank = (
-        simulate(spec, 400) for spec in (make_spec(seed=3), by_rank_alone(make_spec(seed=3)))
-    )
-    assert spared.settings[:10] == by_rank.settings[:10]
-    assert spared.epochs.count(9) > by_rank.epochs.count(9)
-    assert set(spared.epochs[-20:]) > {9}  # others are stopped all the same
-
-
-def test_with_one_objective_halving_is_by_rank_alone() -> None:
-    spec = make_spec(seed=3)
-    name = next(iter(spec.objectives))
-    spec = replace(spec, objectives={name: spec.objectives[name]})
-    one, other = (simulate(s, 200) for s in (spec, by_rank_alone(spec)))
-    assert (one.settings, one.epochs) == (other.settings, other.epochs)
 
 
 def test_studies_hold_what_was_measured_at_their_epochs(studies: list[optuna.Study]) -> None:

@@ -104,11 +104,22 @@ def test_three_failures_alike_before_anything_else_stop_the_search() -> None:
     assert line.endswith("KeyError: 'x'")
 
 
+@pytest.mark.parametrize("moment", range(3))
+def test_a_trial_that_diverges_between_them_does_not_hide_a_bug(moment: int) -> None:
+    limits = FailureLimits(1.0)
+    states = [TrialState.FAILED] * 3
+    states.insert(moment, TrialState.DIVERGED)
+    lines = [limits.trial_ended(ended(state, "r"), "place") for state in states]
+    assert lines[:3] == [None] * 3
+    assert lines[3] is not None
+    assert lines[3].startswith("the first 3 trials failed in the same way")
+
+
 @pytest.mark.parametrize(
     "trials",
     [
         [(TrialState.FAILED, "a"), (TrialState.FAILED, "b"), (TrialState.FAILED, "a")],
-        [(TrialState.DIVERGED, ""), *[(TrialState.FAILED, "a")] * 3],
+        [(TrialState.DIVERGED, ""), (TrialState.FINISHED, ""), *[(TrialState.FAILED, "a")] * 3],
         [(TrialState.FAILED, "a"), (TrialState.STOPPED, ""), *[(TrialState.FAILED, "a")] * 2],
         [(TrialState.DIVERGED, "")] * 30,
     ],

@@ -20,7 +20,7 @@ class RayTrial:
     """What the callback looks at of Ray's own class."""
 
     trial_id: str
-    error_file: str = ""
+    error_file: str | None = ""
     last_result: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -157,6 +157,40 @@ def test_a_lost_trial_says_why(search: Search, tmp_path: Path, text: str, reason
     search.callback.on_trial_error(0, [], trial)
     record = search.log.trials["0000"]
     assert (record.state, record.reason) == (TrialState.FAILED, reason)
+
+
+def test_workers_that_die_alike_stop_the_search_whatever_their_numbers(
+    search: Search, tmp_path: Path
+) -> None:
+    for number, trial_id in enumerate(("0000", "0001", "0002")):
+        path = tmp_path / f"error-{number}.txt"
+        path.write_text(
+            f"Failure # {number} (occurred at noon)\nThe actor died because its node was lost.\n"
+            f"\tactor_id: {number}3fa0{number:012x}\n\tpid: 17{number}\n\tip: 10.0.0.{number}\n",
+            encoding="utf-8",
+        )
+        assert search.ending.trouble is None
+        search.callback.on_trial_error(0, [], RayTrial(trial_id, str(path)))
+    assert search.ending.trouble is not None
+    assert "the first 3 trials failed in the same way" in search.ending.trouble
+    assert "pid: 172" in search.ending.trouble  # the last one, as it is
+
+
+@pytest.mark.parametrize("text", [None, "", "nothing that Ray writes"])
+def test_a_trial_that_failed_without_a_word_is_failed(
+    search: Search, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "error.txt"
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    for trial_id, file in (("0000", str(path)), ("0001", None)):
+        trial = RayTrial(trial_id, file)
+        search.callback.on_trial_start(0, [], trial)
+        search.callback.on_trial_recover(0, [], trial)
+        search.callback.on_trial_error(0, [], trial)
+        assert search.log.trials[trial_id].state is TrialState.FAILED
+    reasons = [trial.reason for trial in search.log.trials.values()]
+    assert reasons == [text or "Ray gave no reason", "Ray gave no reason"]
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_search(search: Search) -> None:

@@ -41,6 +41,7 @@ CLEAN = "losses: {cross_entropy: {on: clean}}"
 
 MISTAKES: dict[str, Mistake] = {
     # keys
+    "newer format": mistake("# ", "format: 2\n# ", "1: format", "2 was made by a newer tunebox"),
     "unknown key": mistake("num_draws: 2", "draws: 2", "23: evaluation/draws", "unknown key"),
     "unknown key at the top": mistake("model:", "net:", "3: net", "unknown key", "here: model)"),
     "unknown key that is not text": fixed("model:", "1:", "2: 1", "unknown key"),

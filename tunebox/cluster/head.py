@@ -194,9 +194,7 @@ def find_head(cluster_file: str) -> Head:
     """
     config = _read(cluster_file)
     auth = _asked_of_ray(cluster_file, lambda: _full_auth(config))
-    from ray.autoscaler.sdk import get_head_node_ip
-
-    address = _asked_of_ray(cluster_file, lambda: str(get_head_node_ip(cluster_file)))
+    address = _asked_of_ray(cluster_file, lambda: _address(cluster_file, config))
     key = auth.get("ssh_private_key")
     return Head(
         cluster_file=cluster_file,
@@ -233,6 +231,15 @@ def _read(cluster_file: str) -> dict[str, Any]:
     return config
 
 
+def _address(cluster_file: str, config: Mapping[str, Any]) -> str:
+    provider = config["provider"]
+    if provider["type"] == "local" and "head_ip" in provider:
+        return str(provider["head_ip"])  # Ray knows it only where ``ray up`` was typed
+    from ray.autoscaler.sdk import get_head_node_ip
+
+    return str(get_head_node_ip(cluster_file))
+
+
 def _full_auth(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return ``auth`` with the key: where the file names none, ``ray up`` made one for a cloud."""
     auth: Mapping[str, Any] = config["auth"]
@@ -245,16 +252,24 @@ def _full_auth(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _asked_of_ray(cluster_file: str, ask: Callable[[], _Answer]) -> _Answer:
-    """Return what Ray answers; what it prints and logs on the way is not for our readers."""
-    logging.disable(logging.ERROR)
+    """Return what Ray answers, without what it prints on the way."""
+    silent = io.StringIO()
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with quiet_ray(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
             return ask()
     except (Exception, SystemExit) as error:  # each cloud's library raises errors of its own
         raise ClusterError(
             f"{cluster_file}: no running head found ({first_line(error)}); start it with: "
             f"ray up {cluster_file}"
         ) from error
+
+
+@contextlib.contextmanager
+def quiet_ray() -> Iterator[None]:
+    """Keep what Ray logs on a laptop to itself: its addresses are those of a tunnel."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
     finally:
         logging.disable(logging.NOTSET)
 

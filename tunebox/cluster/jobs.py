@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunebox.cluster.head import Head, HeadAway
+from tunebox.cluster.head import Head, HeadAway, quiet_ray
 from tunebox.errors import ClusterError, first_line
 
 _DASHBOARD_PORT = 8265  # of Ray, on the head itself
@@ -91,7 +91,7 @@ class Jobs:
     def _client(self) -> Iterator[Any]:
         from ray.job_submission import JobSubmissionClient
 
-        with self._head.tunnel(_DASHBOARD_PORT) as tunnel:
+        with quiet_ray(), self._head.tunnel(_DASHBOARD_PORT) as tunnel:
             url = f"http://127.0.0.1:{tunnel.port}"
             try:
                 with _environment(RAY_API_SERVER_ADDRESS=url, NO_PROXY="*"):

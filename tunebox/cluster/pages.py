@@ -24,8 +24,9 @@ def tunnel_to_pages(cluster_file: str, port: int, console: Console) -> None:
     Raises:
         TuneboxError: The cluster does not run, has no MLflow server, or the port is taken.
     """
-    check_port(_HOST, port)
-    site = look_at(find_head(cluster_file))
+    head = find_head(cluster_file)
+    check_port(_HOST, port)  # before anything that takes seconds
+    site = look_at(head)
     server, server_port = _server(site)
     open_tunnel = partial(site.head.tunnel, port=server_port, host=server, local_port=port)
     with open_tunnel():

@@ -5,6 +5,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tunebox.spec.search_spec import check_name, default_out
 
 _LOOK_SECONDS = 1.0
 _INTERRUPTED = 130  # exit code
+_SEARCH_EXIT_CODES = (0, 1, _INTERRUPTED)  # of one that has written how it ended
 
 
 class ClusterSession:
@@ -92,8 +94,8 @@ class ClusterSession:
 
     def check_known(self, name: str, out: Path) -> None:
         """Raise TuneboxError unless the cluster has ``name``, and ``out`` has room for it."""
-        check_name(name)
-        if name not in self._site.names and self._jobs.find(name) is None:
+        is_there = name in self._site.names  # so it is the name of a folder
+        if not is_there and (not _is_name(name) or self._jobs.find(name) is None):
             there = ", ".join(self._site.names) or "none"
             raise ClusterError(f"no search {name!r} on the cluster; it has {there}")
         check_same_search(self._site.search(name), out)
@@ -129,15 +131,16 @@ class ClusterSession:
         job = self._ended_job(search.name)
         if job is not None and job.exit_code == 2:  # refused before its first trial
             raise ClusterError(self._refusal(search.name))
-        if self._patience.until_it_works(lambda: search.read("trials.parquet", lines=0)) is None:
+        if not self._patience.until_it_works(lambda: search.has("trials.parquet")):
             code = 1 if job is None else job.exit_code or 1
             raise NoResultError(code, self._last_words(search.name, job))
         folder = self._patience.until_it_works(lambda: bring_home(search, out))
         result = read_result(folder)
-        if result is None:
+        if result is None or (job is not None and job.exit_code not in _SEARCH_EXIT_CODES):
             line = f"{search.name} was killed; go on with it: tunebox search --resume "
             raise NoResultError(1, f"{line}{search.name} --cluster {self._file}")
-        return result
+        warnings = [f"on the cluster: {warning}" for warning in result.warnings]
+        return replace(result, out=str(out), warnings=warnings)
 
     def _ended_job(self, name: str) -> Job | None:
         """Return the job of ``name`` once it is over; None if Ray knows of none, or is gone."""
@@ -207,6 +210,13 @@ def search_on_cluster(
         words += [f"--name={name}"]
     session.start(name, words, files)
     return session.attach(name, home)
+
+
+def _is_name(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        check_name(name)
+        return True
+    return False
 
 
 def _check_place(tracking_uri: str | None, options: Mapping[str, Any]) -> None:

@@ -74,6 +74,10 @@ class RemoteSearch:
     name: str
     folder: str
 
+    def has(self, file: str) -> bool:
+        """Return whether the folder has a file of that name."""
+        return self.head.run(["test", "-f", f"{self.folder}/{file}"]).returncode == 0
+
     def read(self, file: str, *, lines: int | None = None) -> str | None:
         """Return a file of the folder, or its first lines; None if it is not there."""
         command = ["cat"] if lines is None else ["head", "-n", str(lines)]

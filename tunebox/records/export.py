@@ -1,6 +1,7 @@
 """Trials of a search as models that can be used: which, and where to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,25 +49,38 @@ def pick_trials(log: TrialLog, pick: str) -> list[TrialRecord]:
     return [_best(log, front, pick.removeprefix("best:"))]
 
 
-def export_trials(folder: SearchFolder, picks: Sequence[TrialRecord], to: Path) -> list[Path]:
-    """Write a model folder for each trial into ``to``, named by its id, and return them.
+@dataclass
+class Exported:
+    """Model folders, and a line for each of them that lacks the weights it should have."""
 
-    The folder of a trial whose weights were not kept, since it is not on the front, has none.
-    Everything that can be checked is checked before the first is written.
+    folders: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def export_trials(folder: SearchFolder, picks: Sequence[TrialRecord], to: Path) -> Exported:
+    """Write a model folder for each trial into ``to``, named by its id.
+
+    The folder of a trial whose weights were not kept, since it is not on the front, has none; nor
+    has that of a trial whose checkpoint is gone or damaged, which is a problem to be told.
 
     Raises:
-        RecordsError: A target exists, or a checkpoint is missing or damaged.
+        RecordsError: A target exists; nothing is written then.
         SearchFileError: ``search.yaml`` of the search is missing or damaged.
     """
-    targets = [to / trial.trial_id for trial in picks]
-    for target in targets:
-        check_target(target)
-    checkpoints = [_checkpoint_file(folder, trial) for trial in picks]
+    for trial in picks:
+        check_target(to / trial.trial_id)
     spec = load_spec(str(folder.search_file))
-    for trial, target, checkpoint in zip(picks, targets, checkpoints, strict=True):
-        weights = None if checkpoint is None else _read_weights(checkpoint)
-        _export(spec, folder.name, trial, target, weights)
-    return targets
+    exported = Exported()
+    for trial in picks:
+        weights = None
+        try:
+            weights = _read_weights(folder, trial)
+        except RecordsError as error:
+            problem = f"trial {trial.trial_id} is exported without its weights: {error}"
+            exported.problems.append(problem)
+        _export(spec, folder.name, trial, to / trial.trial_id, weights)
+        exported.folders.append(to / trial.trial_id)
+    return exported
 
 
 def _export(
@@ -86,22 +100,20 @@ def _export(
     write_model_folder(target, trial_yaml=text, weights=weights, card=card)
 
 
-def _checkpoint_file(folder: SearchFolder, trial: TrialRecord) -> Path | None:
+def _read_weights(folder: SearchFolder, trial: TrialRecord) -> dict[str, Any] | None:
     if trial.checkpoint is None:
         return None
     path = folder.root / trial.checkpoint
+    if not path.resolve().is_relative_to(folder.root.resolve()):
+        raise RecordsError(f"its checkpoint {trial.checkpoint} is not in {folder.root}")
     if not path.is_file():
-        raise RecordsError(f"the checkpoint of trial {trial.trial_id} is gone: no {path}")
-    return path
-
-
-def _read_weights(checkpoint: Path) -> dict[str, Any]:
-    content = read_torch_file(checkpoint)
+        raise RecordsError(f"its checkpoint is gone: no {path}")
+    content = read_torch_file(path)
     try:
         shape = {key: content[key] for key in ("channels", "height", "width", "num_classes")}
         return {**shape, "model": content["state"]["model"]}
     except (KeyError, TypeError) as error:
-        raise RecordsError(f"{checkpoint} is not a checkpoint of tunebox") from error
+        raise RecordsError(f"{path} is not a checkpoint of tunebox") from error
 
 
 def _best(log: TrialLog, front: Sequence[TrialRecord], metric: str) -> TrialRecord:

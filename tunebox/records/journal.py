@@ -22,7 +22,7 @@ from typing import Any
 from tunebox import __version__
 from tunebox.errors import RecordsError, first_line
 from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
-from tunebox.records.files import check_format
+from tunebox.records.files import check_format, sync_folder
 from tunebox.spec.search_spec import check_name
 from tunebox.spec.space import Scalar, Values
 from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
@@ -55,6 +55,7 @@ def make_journal(path: Path, search: str) -> None:
             file.write(json.dumps(header).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+            sync_folder(path.parent)
 
 
 class JournalWriter(SearchObserver):
@@ -125,7 +126,7 @@ class JournalWriter(SearchObserver):
         if not self._is_synced and time.monotonic() - self._sync_time >= _SYNC_PAUSE:
             self._sync()
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Close the journal."""
         if self._file is None:
             return

@@ -123,6 +123,7 @@ class Delivery:
     def _round(self) -> None:
         """Try once to send all that waits."""
         failures = 0
+        self._outbox.sync()  # what MLflow is told is not to be forgotten here
         try:
             writer = self._open_writer()
         except Exception as error:  # whatever MLflow throws, the search goes on

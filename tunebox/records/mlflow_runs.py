@@ -1,11 +1,11 @@
 """The MLflow runs of one search, written by a thread so that the search never waits for MLflow."""
 
-import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunebox.records.mlflow_delivery import Delivery
+from tunebox.records.mlflow_ids import read_search_id
 from tunebox.records.mlflow_operations import (
     Discard,
     EndSearch,
@@ -20,7 +20,7 @@ from tunebox.records.mlflow_operations import (
     StartTrial,
 )
 from tunebox.records.outbox import Outbox
-from tunebox.records.tracking import PARETO_TAG, STATE_TAG, public_uri
+from tunebox.records.tracking import CHECKPOINT_TAG, PARETO_TAG, STATE_TAG, public_uri
 from tunebox.spec.space import Scalar
 from tunebox.trials import Report, TrialRecord, TrialState
 
@@ -60,7 +60,8 @@ class MlflowRuns:
             RecordsError: The outbox cannot be used.
         """
         self._uri = tracking_uri
-        self._outbox = Outbox(outbox_file, self.public_uri, _search_id(ids_file))
+        search_id = None if ids_file is None else read_search_id(ids_file)
+        self._outbox = Outbox(outbox_file, self.public_uri, search_id)
         self._delivery = Delivery(self._outbox, tracking_uri, out, ids_file)
         self._search = ""
 
@@ -180,13 +181,19 @@ class MlflowRuns:
             all_tags = {STATE_TAG: state.value, **tags}
             self._post(EndTrial(trial_id, _RUN_STATUS[state], all_tags, end_time or time.time()))
 
-    def set_front(self, trial_ids: Iterable[str]) -> None:
-        """Tag the runs of these trials as the front, and take the tag from those that left it."""
-        front, told = set(trial_ids), set(self._outbox.told.front)
-        for trial_id in sorted(front - told):
-            self._post(SetTags(trial_id, {PARETO_TAG: "true"}))
-        for trial_id in sorted(told - front):
-            self._post(SetTags(trial_id, {PARETO_TAG: None}))
+    def set_front(self, checkpoints: Mapping[str, str | None]) -> None:
+        """Tag the runs of the front, and take the tags from those that left it.
+
+        Args:
+            checkpoints: The file with the weights of each trial on the front.
+        """
+        told = self._outbox.told.front
+        changed = {t: c for t, c in checkpoints.items() if t not in told or told[t] != c}
+        left = sorted(told.keys() - checkpoints.keys())
+        for trial_id, checkpoint in sorted(changed.items()):
+            self._post(SetTags(trial_id, {PARETO_TAG: "true", CHECKPOINT_TAG: checkpoint}))
+        for trial_id in left:
+            self._post(SetTags(trial_id, {PARETO_TAG: None, CHECKPOINT_TAG: None}))
 
     def log_artifacts(self, paths: Sequence[Path]) -> None:
         """Store files with the parent run; each is read when its turn comes."""
@@ -214,11 +221,3 @@ class MlflowRuns:
     def _post(self, operation: Operation) -> None:
         self._outbox.add(operation)
         self._delivery.wake()
-
-
-def _search_id(ids_file: Path | None) -> str | None:
-    """Return what the search was called in MLflow before, if that can still be read."""
-    try:
-        return str(json.loads(ids_file.read_bytes())["search_id"]) if ids_file else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -5,6 +5,7 @@ Imports MLflow, which takes seconds: imported by the thread that sends, and by v
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice, zip_longest
@@ -17,16 +18,18 @@ from mlflow.tracking import MlflowClient
 
 from tunebox.errors import RecordsError
 from tunebox.records import mlflow_values as values
-from tunebox.records.files import write_text
+from tunebox.records.mlflow_ids import write_ids
 from tunebox.records.mlflow_operations import LogMetrics, LogTable, StartSearch, StartTrial
 from tunebox.records.outbox import Outbox
 from tunebox.records.run_updates import RunUpdate
-from tunebox.records.tracking import get_or_create_experiment, public_uri
+from tunebox.records.tracking import get_or_create_experiment, is_server, portable_uri, public_uri
 from tunebox.spec.space import Scalar
 
 _PARENT_TAG = "mlflow.parentRunId"
 _TABLES_TAG = "mlflow.loggedArtifacts"  # which files the page shows as tables
 _KEY_TAG = "tunebox.run_key"  # of no other run: the id of the search and of the trial
+_CALL_SECONDS = 40.0  # after which a server has answered a call, or never will
+_LOOK_PAUSE = 0.5
 _Item = TypeVar("_Item")
 
 
@@ -48,6 +51,8 @@ class MlflowWriter:
         for name in ("mlflow.store.db.utils", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._uri = uri
+        self._is_server = is_server(uri)
+        self._out = out
         self._outbox = outbox
         self._ids_file = ids_file
         self._runs_of_before = set(outbox.run_ids.values())
@@ -105,7 +110,7 @@ class MlflowWriter:
                 raise RunMissingError("no run for the search")
             tags[_PARENT_TAG] = parent
         if trial_id not in self._outbox.run_ids:
-            run_id = self._find(key) if self._outbox.is_in_doubt(trial_id) else None
+            run_id = self._look_up(trial_id, key)
             if run_id is None:
                 self._outbox.creating(trial_id)
                 name = start.name if isinstance(start, StartSearch) else start.trial_id
@@ -117,6 +122,19 @@ class MlflowWriter:
         if trial_id is None:
             self._write_ids()
 
+    def _look_up(self, trial_id: str | None, key: str) -> str | None:
+        """Return the run that a call has made whose answer was lost, if there was such a call.
+
+        A server may still be busy with the last call of a process that has just ended.
+        """
+        if not self._outbox.is_in_doubt(trial_id):
+            return None
+        while (run_id := self._find(key)) is None and self._is_server:
+            if not self._outbox.may_be_coming(trial_id, _CALL_SECONDS):
+                break
+            time.sleep(_LOOK_PAUSE)
+        return run_id
+
     def _find(self, key: str) -> str | None:
         """Return the run with this key, which a call made whose answer was lost."""
         found = self.client.search_runs([self.experiment_id], f"tags.`{_KEY_TAG}` = '{key}'")
@@ -125,8 +143,8 @@ class MlflowWriter:
     def _discard(self, trial_id: str | None) -> None:
         assert trial_id is not None
         run_id = self._outbox.run_ids.get(trial_id)
-        if run_id is None and self._outbox.is_in_doubt(trial_id):
-            run_id = self._find(f"{self._outbox.search_id}/{trial_id}")
+        if run_id is None:
+            run_id = self._look_up(trial_id, f"{self._outbox.search_id}/{trial_id}")
         if run_id is not None and self.client.get_run(run_id).info.lifecycle_stage == "active":
             self.client.delete_run(run_id)
         self._outbox.gone(trial_id)
@@ -134,13 +152,13 @@ class MlflowWriter:
     def _write_ids(self) -> None:
         if self._ids_file is not None:
             ids = {
-                "tracking_uri": public_uri(self._uri),
+                "tracking_uri": portable_uri(public_uri(self._uri), self._out),
                 "experiment_id": self.experiment_id,
                 "parent_run_id": self._outbox.run_ids[None],
                 "search_id": self._outbox.search_id,
             }
             with suppress(OSError):  # a full disk must not keep anything from MLflow
-                write_text(self._ids_file, json.dumps(ids, indent=2) + "\n")
+                write_ids(self._ids_file, ids)
 
     def _send_values(self, run_id: str, update: RunUpdate) -> None:
         log_values(

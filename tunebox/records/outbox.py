@@ -1,15 +1,16 @@
 """What is on its way to MLflow, in a file: it outlives the process, and knows what arrived.
 
 A line of JSON for each thing that happens: ``format`` (the first line), an ``operation`` with its
-number, ``creating`` before a run is made and ``run`` after it, ``gone`` when a run was deleted,
-``done`` and ``refused`` with the numbers of operations, ``damaged`` when lines that made no sense
-were left out.
+number, ``creating`` (and when) before a run is made and ``run`` after it, ``gone`` when a run was
+deleted, ``done`` and ``refused`` with the numbers of operations, ``damaged`` when lines that made
+no sense were left out.
 """
 
 import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,9 +21,10 @@ from filelock import FileLock, Timeout
 
 from tunebox import __version__
 from tunebox.errors import RecordsError
-from tunebox.records.files import replacing
+from tunebox.records.files import check_format, replacing
 from tunebox.records.mlflow_operations import Operation, from_plain, to_plain
 from tunebox.records.told import Told
+from tunebox.records.tracking import local_uri, portable_uri
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Outbox:
     """The operations of one search that wait, and the runs that were made for it.
 
     The thread of the search adds, the thread that delivers takes away. Lines go to the operating
-    system at once, so that a killed process loses none.
+    system at once, so that a killed process loses none; to the disk when `sync` is called.
     """
 
     def __init__(
@@ -56,10 +58,13 @@ class Outbox:
         self.refusals: list[str] = []  # a line for each refusal
         self.told = Told()
         self.warnings: list[str] = []
-        self._folder = Path() if path is None else path.parent
+        self._path = path or Path()
+        self._folder = self._path.parent
         self._lock = threading.RLock()
         self._waiting: dict[int, Operation] = {}
-        self._in_doubt: set[str | None] = set()
+        self._in_doubt: dict[str | None, float] = {}  # and when a call was made for it
+        self._start_time = time.time()
+        self._is_synced = True
         self._all_in_doubt = False
         self._last_number = 0
         self._has_header = False
@@ -99,11 +104,8 @@ class Outbox:
 
     def creating(self, trial_id: str | None) -> None:
         """Note that the run of a trial, or of the search, is about to be made."""
-        self._note({"creating": trial_id})
-        if self._file is not None:
-            with suppress(OSError):
-                # without this line, after a power cut, the run would be made a second time
-                os.fsync(self._file.fileno())
+        self._note({"creating": trial_id, "time": time.time()})
+        self.sync()  # without this line, after a power cut, the run would be made a second time
 
     def created(self, trial_id: str | None, run_id: str) -> None:
         """Note which run belongs to a trial, or to the search."""
@@ -117,8 +119,31 @@ class Outbox:
         """Whether a run may have been made of which we were never told."""
         return self._all_in_doubt or trial_id in self._in_doubt
 
+    def may_be_coming(self, trial_id: str | None, seconds: float) -> bool:
+        """Whether an earlier process called for a run in the last ``seconds``.
+
+        The call may have outlived the process, and not have made the run yet.
+        """
+        call_time = self._in_doubt.get(trial_id, 0.0)
+        is_earlier = call_time < self._start_time
+        return is_earlier and abs(time.time() - call_time) < seconds
+
+    def sync(self) -> None:
+        """Bring to the disk what has been noted; a power cut may take the rest."""
+        with self._lock:
+            if self._file is None or self._is_synced:
+                return
+            self._is_synced = True
+            file = os.dup(self._file.fileno())
+        try:
+            with suppress(OSError):
+                os.fsync(file)  # outside of the lock: the search is not to wait for the disk
+        finally:
+            os.close(file)
+
     def close(self) -> None:
         """Let other processes open the file; what is noted from now on is not kept."""
+        self.sync()
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -139,9 +164,9 @@ class Outbox:
     def _hear(self, event: dict[str, Any]) -> None:
         match event:
             case {"creating": trial_id}:
-                self._in_doubt.add(trial_id)
+                self._in_doubt[trial_id] = float(event.get("time", 0.0))
             case {"run": str(run_id), "of": trial_id}:
-                self._in_doubt.discard(trial_id)
+                self._in_doubt.pop(trial_id, None)
                 self.run_ids[trial_id] = run_id
             case {"gone": trial_id}:
                 self.run_ids.pop(trial_id, None)
@@ -165,7 +190,7 @@ class Outbox:
         line = json.dumps(event) + "\n"
         try:
             self._file.write((("\n" if self._needs_line_break else "") + line).encode())
-            self._needs_line_break = False
+            self._needs_line_break = self._is_synced = False
         except OSError as error:  # a full disk: what is in memory is delivered all the same
             self._needs_line_break = True
             self._warn(f"{self._file.name}: not written: {error.strerror or error}")
@@ -189,7 +214,8 @@ class Outbox:
         events: list[dict[str, Any]] = []
         if not self._has_header:
             header = {"format": _FORMAT, "version": __version__, "search_id": self.search_id}
-            events.append({**header, "tracking_uri": self.tracking_uri})
+            uri = portable_uri(self.tracking_uri, self._folder.parent)
+            events.append({**header, "tracking_uri": uri})
         if is_damaged:
             # Which runs there are may be in what is lost: MLflow is asked before any is made.
             self._all_in_doubt = True
@@ -218,12 +244,9 @@ class Outbox:
         return True
 
     def _read_header(self, header: dict[str, Any]) -> None:
-        if header["format"] > _FORMAT:
-            raise RecordsError(
-                f"{self._folder}: what waits for MLflow was written by tunebox "
-                f"{header.get('version')}; update tunebox"
-            )
-        self.search_id, self.tracking_uri = header["search_id"], header["tracking_uri"]
+        check_format(self._path, header, _FORMAT)
+        self.search_id = header["search_id"]
+        self.tracking_uri = local_uri(header["tracking_uri"], self._folder.parent)
         self._has_header = True
 
     def _warn(self, message: str) -> None:
@@ -236,7 +259,8 @@ def noted_tracking_uri(path: Path) -> str | None:
     """Return where the outbox at ``path`` goes, without credentials; None if that is unknown."""
     try:
         with path.open("rb") as file:
-            return str(json.loads(file.readline())["tracking_uri"])
+            noted = str(json.loads(file.readline())["tracking_uri"])
+            return local_uri(noted, path.parent.parent)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

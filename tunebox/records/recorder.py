@@ -79,7 +79,7 @@ class SearchRecorder(SearchObserver):
         if self._front_is_old and self._front_pace.is_due:
             self._front_pace.run(self._send_front)
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Write everything for the last time, and wait until MLflow has it."""
         self._write_tables()
         self._draw_front()
@@ -91,7 +91,7 @@ class SearchRecorder(SearchObserver):
         self._runs.log_artifacts(
             [folder.front_html, folder.front_png, folder.front, folder.trials, folder.history]
         )
-        self._runs.end_search("KILLED" if interrupted else "FINISHED")
+        self._runs.end_search("FAILED" if trouble else "KILLED" if interrupted else "FINISHED")
         self._runs.close()
         for warning in (*self._runs.warnings, *undelivered(self._runs, folder)):
             self._warn(warning)
@@ -120,7 +120,7 @@ class SearchRecorder(SearchObserver):
             return
         assert self._log is not None
         front = self._log.front()
-        self._runs.set_front(trial.trial_id for trial in front)
+        self._runs.set_front({trial.trial_id: trial.checkpoint for trial in front})
         metrics = {
             "hypervolume": self._log.hypervolume(),
             "front_size": float(len(front)),
@@ -153,7 +153,7 @@ class SearchRecorder(SearchObserver):
 
 
 def _end_tags(trial: TrialRecord, log: TrialLog) -> dict[str, str]:
-    known = {"node": trial.node, "checkpoint": trial.checkpoint, "reason": trial.reason}
+    known = {"node": trial.node, "reason": trial.reason}
     if log.constraints and trial.history:
         known["feasible"] = str(log.is_feasible(trial)).lower()
     return {f"tunebox.{name}": value for name, value in known.items() if value is not None}

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tunebox.errors import RecordsError
-from tunebox.records.files import write_text
+from tunebox.records.files import check_format, write_text
+
+_FORMAT = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,7 @@ class RunEnd:
     ended: str  # why it ended
     is_complete: bool  # every trial has ended
     warnings: list[str]
+    go_on: str  # what a resume needs, behind its command line; of use unless it is complete
     trouble: str | None  # why it was stopped before its last trial
     traceback: str | None  # of a trial, where that explains the trouble
 
@@ -25,19 +28,20 @@ class RunEnd:
 def write_run_end(path: Path, end: RunEnd) -> None:
     """Write ``end``; on a full disk it is left out, the search has said so already."""
     with suppress(OSError):
-        write_text(path, json.dumps(asdict(end), indent=1) + "\n")
+        write_text(path, json.dumps({"format": _FORMAT, **asdict(end)}, indent=1) + "\n")
 
 
 def read_run_end(path: Path) -> RunEnd | None:
     """Return how the last run ended; None while it runs, or if it was killed.
 
     Raises:
-        RecordsError: The file is damaged.
+        RecordsError: The file is damaged, or a newer tunebox wrote it.
     """
     try:
         content = json.loads(path.read_bytes())
+        check_format(path, content, _FORMAT)
         return RunEnd(**{field.name: content[field.name] for field in fields(RunEnd)})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordsError(f"{path} cannot be read: {error!r}") from error

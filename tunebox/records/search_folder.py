@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebox.errors import RecordsError
+from tunebox.records.files import sync_folder
 from tunebox.records.lock import holder
 from tunebox.spec.search_spec import check_name
 
@@ -116,6 +117,7 @@ def create_folder(out: Path, name: str) -> SearchFolder:
         if _is_left_empty(folder.root):
             shutil.rmtree(folder.root)
         folder.root.mkdir()  # fails for the second of two searches that start at once
+        sync_folder(out)
     except FileExistsError as error:
         if not out.is_dir():
             raise RecordsError(f"{out} is a file; choose another folder with --out") from error

@@ -13,7 +13,7 @@ from tunebox.records.mlflow_operations import (
     StartSearch,
     StartTrial,
 )
-from tunebox.records.tracking import PARETO_TAG, STATE_TAG
+from tunebox.records.tracking import CHECKPOINT_TAG, PARETO_TAG, STATE_TAG
 from tunebox.spec.space import Scalar
 from tunebox.trials import TrialState
 
@@ -33,7 +33,7 @@ class Told:
 
     started: bool = False
     trials: dict[str, ToldTrial] = field(default_factory=dict)
-    front: set[str] = field(default_factory=set)
+    front: dict[str, str | None] = field(default_factory=dict)  # and the checkpoint of each
     search_step: int = -1  # of the last metrics of the search
     search_metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,9 +49,11 @@ class Told:
             case LogMetrics(str(trial_id), _, step) if trial_id in self.trials:
                 self.trials[trial_id].steps.add(step)
             case SetTags(str(trial_id), tags) if PARETO_TAG in tags:
-                (self.front.discard if tags[PARETO_TAG] is None else self.front.add)(trial_id)
+                self.front.pop(trial_id, None)
+                if tags[PARETO_TAG] is not None:
+                    self.front[trial_id] = tags.get(CHECKPOINT_TAG)
             case EndTrial(trial_id) | Reopen(str(trial_id)) if trial_id in self.trials:
                 self.trials[trial_id].state = operation.tags[STATE_TAG]
             case Discard(trial_id):
                 self.trials.pop(trial_id, None)
-                self.front.discard(trial_id)
+                self.front.pop(trial_id, None)

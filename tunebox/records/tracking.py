@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from tunebox.errors import RecordsError, first_line
 
@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 EXPERIMENT = "tunebox"
 PARETO_TAG = "tunebox.pareto"
 STATE_TAG = "tunebox.state"
+CHECKPOINT_TAG = "tunebox.checkpoint"
 front_filter = f'tags."{PARETO_TAG}" = "true"'
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SQLITE = "sqlite:///"
+_OUT = "{out}"  # stands for the folder of all searches
 _SERVERS = ("http", "https", "databricks")
 _HTTP_CAUSE = re.compile(r"""Caused by .*['":] ?([^'":]+)['"]\)*$""")
 _USER_IN_URI = re.compile(r"(://)[^/\s]*@")
+_SECRET_NAME = re.compile("pass|pwd|token|secret|key|credential", re.IGNORECASE)
+_HOST = re.compile(r"[^:@]*(:\d*)?|\[[^]]*\](:\d*)?")
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 # MLflow's client would try for minutes before it says that a server is away. We try again
@@ -43,7 +48,7 @@ def resolve_tracking_uri(option: str | None, out: Path) -> str:
     """
     uri = option or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return f"sqlite:///{out.absolute() / 'mlflow.db'}"
+        return f"{_SQLITE}{out.absolute() / 'mlflow.db'}"
     if _scheme(uri) not in (*_DATABASES, *_SERVERS):
         raise RecordsError(
             f"MLflow cannot keep runs in {public_uri(uri)!r}; give sqlite:///FILE, another "
@@ -52,24 +57,54 @@ def resolve_tracking_uri(option: str | None, out: Path) -> str:
     return uri
 
 
+def is_server(uri: str) -> bool:
+    """Whether ``uri`` is of a server, which may outlive a call, and not of a database."""
+    return _scheme(uri) in _SERVERS
+
+
 def public_uri(uri: str) -> str:
     """Return ``uri`` without user, password and query, fit to be printed and kept."""
+    scheme, _, rest = _parts(uri)
+    return scheme + rest
+
+
+def _parts(uri: str) -> tuple[str, str, str]:
+    """Return the scheme, the user with the password, and the rest without query and fragment."""
     scheme, separator, rest = uri.partition("://")
-    rest = rest.partition("?")[0]
-    if not rest.startswith("/"):  # a path may contain an @, what stands before it is a host
-        rest = rest.rpartition("@")[2]
-    return scheme + separator + rest
+    if not separator:
+        separator, scheme, rest = "", "", uri
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        end = host.rindex("@") + 1
+    elif _HOST.fullmatch(host):  # an @ behind it is part of a path
+        end = 0
+    else:  # a password with a / or ? in it
+        end = rest.rfind("@") + 1
+    is_file = rest.startswith("/")
+    return scheme + separator, rest[:end], re.split("[?]" if is_file else "[?#]", rest[end:])[0]
+
+
+def portable_uri(uri: str, out: Path) -> str:
+    """Return ``uri`` as it is noted in a file: a database in the folder ``out`` moves with it."""
+    return uri.replace(f"{_SQLITE}{out.absolute()}/", f"{_SQLITE}{_OUT}/")
+
+
+def local_uri(noted: str, out: Path) -> str:
+    """Return the URI that `portable_uri` noted, wherever ``out`` is by now."""
+    return noted.replace(f"{_SQLITE}{_OUT}/", f"{_SQLITE}{out.absolute()}/")
 
 
 def without_credentials(text: str, uri: str) -> str:
     """Return ``text`` without what of ``uri``, or of MLflow's variables, opens the store."""
     text = text.replace(uri, public_uri(uri))
     text = _USER_IN_URI.sub(r"\1", text)
-    password = urlsplit(uri).password
-    secrets = [password, password and unquote(password), *map(os.environ.get, _SECRET_VARIABLES)]
+    password = _parts(uri)[1].removesuffix("@").partition(":")[2]
+    query = parse_qsl(uri.partition("?")[2])
+    secrets = [password, unquote(password), *map(os.environ.get, _SECRET_VARIABLES)]
+    secrets += [value for name, value in query if _SECRET_NAME.search(name)]
     for secret in secrets:
         if secret:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
     return text
 
 

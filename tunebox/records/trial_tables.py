@@ -21,6 +21,7 @@ from tunebox.records.trial_columns import (
     read_header,
     read_settings,
 )
+from tunebox.spec.search_spec import check_name
 from tunebox.spec.space import Leaf
 from tunebox.trials import Report, TrialLog, TrialRecord, TrialState
 
@@ -157,6 +158,7 @@ def _log_from(table: pa.Table) -> TrialLog:
     rows = table.drop_columns(["start_time", "end_time"]).to_pylist()
     for row, start_time, end_time in zip(rows, starts, ends, strict=True):
         assert start_time is not None
+        check_name(row["trial_id"])  # it is the name of a folder too
         log.trials[row["trial_id"]] = TrialRecord(
             trial_id=row["trial_id"],
             settings=read_settings(row, header),

@@ -5,6 +5,7 @@ its search must have the same objectives, and each of its settings must be what 
 fixes, or be within what it searches.
 """
 
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from tunebox.errors import RecordsError
-from tunebox.records.files import write_text
+from tunebox.records.files import check_format, write_text
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.trials import TrialRecord, TrialState, non_finite_metric
 
+_FORMAT = 1
 _TRIALS = TypeAdapter(list[TrialRecord])
 _TAKEN = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED)
 
@@ -64,20 +66,25 @@ def keep_trials(trials: list[TrialRecord], path: Path) -> None:
             replace(trial, history=[r for r in trial.history if not non_finite_metric(r.metrics)])
             for trial in trials
         ]
-        write_text(path, _TRIALS.dump_json(finite, indent=1).decode())
+        content = {"format": _FORMAT, "trials": _TRIALS.dump_python(finite, mode="json")}
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def kept_trials(path: Path) -> list[TrialRecord]:
     """Return what `keep_trials` wrote, none if it wrote nothing.
 
     Raises:
-        RecordsError: The file is damaged.
+        RecordsError: The file is damaged, or a later version of tunebox wrote it.
     """
     if not path.exists():
         return []
     try:
-        return _TRIALS.validate_json(path.read_bytes())
-    except ValueError as error:
+        content = dict(json.loads(path.read_bytes()))
+        check_format(path, content, _FORMAT)
+        return _TRIALS.validate_python(content["trials"])
+    except RecordsError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RecordsError(
             f"{path} is damaged: put it back as the search wrote it, or start a new search"
         ) from error

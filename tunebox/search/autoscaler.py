@@ -73,7 +73,7 @@ class Demand(SearchObserver):
         if time.monotonic() - self._renewed > RENEW_SECONDS:
             self._renew()
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Let go."""
         self._num_left = 0
         with suppress(RayError):

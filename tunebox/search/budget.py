@@ -38,6 +38,17 @@ class Budget:
             self._volume.add(self._log.objectives.costs(trial.last_metrics))
         self._volumes.append(self._volume.value)
 
+    def go_on(self) -> str:
+        """Return what a resume needs so as not to end at once: options, and a remark."""
+        search = self._search
+        if search.epochs is not None and self._epochs >= search.epochs:
+            return f" --epochs N    (N above the {self._epochs} that are spent)"
+        if self._stalls() is not None:
+            return "    (with stop_when changed or taken out in its search.yaml)"
+        if search.time_budget is not None:
+            return f"    (goes on for {search.time_budget:g} s, or --time-budget SECONDS)"
+        return "    (goes on)"
+
     def spent(self, seconds: float) -> str | None:
         """Return why the search is to end ``seconds`` after its start, None if it goes on."""
         search = self._search
@@ -45,9 +56,12 @@ class Budget:
             return f"the budget of {search.epochs} epochs is spent"
         if search.time_budget is not None and seconds >= search.time_budget:
             return f"the time budget of {search.time_budget:g} s is spent"
-        if search.stop_when is None:
+        return self._stalls()
+
+    def _stalls(self) -> str | None:
+        if self._search.stop_when is None:
             return None
-        rule = search.stop_when.hypervolume_stalls
+        rule = self._search.stop_when.hypervolume_stalls
         if len(self._volumes) > rule.trials:
             before = self._volumes[-1 - rule.trials]
             if self._volumes[-1] < (1 + rule.tolerance) * before:

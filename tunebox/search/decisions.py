@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from tunebox.pareto.constraints import Constraints, total_violation
 from tunebox.pareto.objectives import Objectives
-from tunebox.pareto.reach import Reach
 from tunebox.pareto.rungs import Ladder
 from tunebox.search.points import PointSampler
 from tunebox.search.sampler import RungSampler
@@ -36,7 +35,6 @@ class Decisions:
         self._ladder = Ladder(
             search.first_rung, search.max_epochs, search.reduction_factor, search.front_rule
         )
-        self._reach = _reach(search, self._ladder, len(objectives))
         self._sampler: Sampler
         if search.sampler in ("random", "qmc"):
             self._sampler = PointSampler(search.sampler, space, search.seed)
@@ -95,22 +93,9 @@ class Decisions:
         if non_finite_metric(metrics) is not None:
             return False
         self._sampler.tell(trial_id, epoch, costs, excesses)
-        violation = total_violation(excesses)
-        goes_on = self._ladder.report(trial_id, epoch, costs, violation)
-        if self._reach is not None and violation == 0:
-            goes_on |= self._reach.report(trial_id, epoch, costs)
+        goes_on = self._ladder.report(trial_id, epoch, costs, total_violation(excesses))
         return goes_on and epoch < self._max_epochs
 
     def end(self, trial_id: str, failed: bool) -> None:
         """Take in that a trial reports no more; ``failed`` if it failed or diverged."""
         self._sampler.end(trial_id, failed)
-        if self._reach is not None:
-            self._reach.end(trial_id)
-
-
-def _reach(search: SearchSettings, ladder: Ladder, num_objectives: int) -> Reach | None:
-    # With one objective a trial is ahead or behind: that is ordinary successive halving. With more
-    # than two nearly every trial might come to be on the front, and hardly any would be stopped.
-    if not search.spare_reachable or num_objectives != 2:
-        return None
-    return Reach(ladder.epochs, search.max_epochs, num_objectives)

@@ -9,7 +9,7 @@ from tunebox.errors import describe_os_error
 from tunebox.search.budget import Budget
 from tunebox.trials import SearchObserver, TrialLog, TrialRecord, TrialState
 
-_SAME_AT_FIRST = 3  # trials that fail alike before any other ends: a bug, not bad luck
+_SAME_AT_FIRST = 3  # trials that fail alike before one ends well: a bug, not bad luck
 _ENOUGH_TRIALS = 10  # that ended, before a share of them says something
 
 
@@ -78,9 +78,9 @@ class Observers(SearchObserver):
         """Tell all of them."""
         self._tell("tick")
 
-    def search_ended(self, interrupted: bool) -> None:
+    def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         """Tell all of them."""
-        self._tell("search_ended", interrupted)
+        self._tell("search_ended", interrupted, trouble)
 
 
 class FailureLimits:
@@ -108,9 +108,12 @@ class FailureLimits:
             failed_at: The same for failures of one cause; of no meaning unless it failed.
         """
         self._states[trial.state] += 1
-        self._places.add(failed_at)
         failed, ended = self._states[TrialState.FAILED], self._states.total()
-        if failed == ended == _SAME_AT_FIRST and len(self._places) == 1:
+        if trial.state is TrialState.FAILED:
+            self._places.add(failed_at)
+        # one that diverged in between tells nothing of the others
+        is_first = failed + self._states[TrialState.DIVERGED] == ended
+        if is_first and failed == _SAME_AT_FIRST and len(self._places) == 1:
             return (
                 f"the first {failed} trials failed in the same way, so the search was stopped: "
                 f"{trial.reason}"

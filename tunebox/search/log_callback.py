@@ -1,5 +1,6 @@
 """Ray's view of trials, brought into the log of the search and told to its observers."""
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tunebox.trials import (
     ended_state,
 )
 
+_IDS = re.compile(r"[0-9a-f]{8,}|\d+")  # of actors, nodes, processes; addresses
 _LOST_WORKER = ("ActorDiedError", "ActorUnavailableError", "actor died", "NodeDiedError")
 
 
@@ -98,7 +100,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         self.on_trial_start(iteration, trials, trial)  # it may have failed before it started
         record = self._log.trials[trial.config["trial_id"]]
         record.state, record.reason = TrialState.FAILED, _reason(trial)
-        self.end(record, record.reason)
+        self.end(record, _IDS.sub("#", record.reason))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Let observers draw."""
@@ -148,10 +150,24 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
 
 
 def _reason(trial: Trial) -> str:
-    # Ray's own get_error() looks into the storage, where the file may arrive only later.
-    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-    text = text[text.rindex("Failure #") :]  # the last of them
+    text = _last_failure(trial)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "Ray gave no reason"
     if any(sign in text for sign in _LOST_WORKER):
         return f"its worker process died: {' '.join(lines[1:])}"
     return lines[-1].removeprefix("tunebox.errors.NodeError: ")
+
+
+def _last_failure(trial: Trial) -> str:
+    """Return what Ray wrote of the last failure of a trial, empty where it wrote nothing.
+
+    Ray's own get_error() looks into the storage, where the file may arrive only later.
+    """
+    if not trial.error_file:
+        return ""
+    try:
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text[max(0, text.rfind("Failure #")) :]

@@ -13,8 +13,14 @@ from typing import Any
 from ray import tune
 from ray.tune import Stopper
 
-from tunebox.checkpoints import keep_newest, remove_checkpoints
-from tunebox.errors import describe_os_error
+from tunebox.checkpoints import (
+    checkpoint_epoch,
+    checkpoint_files,
+    damage,
+    keep,
+    remove_checkpoints,
+)
+from tunebox.errors import describe_os_error, first_line
 from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits, Observers
@@ -50,6 +56,7 @@ class Outcome:
     trouble: str | None  # that, if nobody asked for it
     traceback: str | None  # of a trial, where that explains the trouble
     notes: list[str]  # on single trials
+    go_on: str  # what a resume needs, to be put behind its command line
 
 
 def run_search(
@@ -73,6 +80,7 @@ def run_search(
     observer = Observers([*observers, _Watch(budget)], ending)
     limits = FailureLimits(spec.search.max_failed_fraction)
     callback = LogCallback(past.log, observer, root, spec.search.max_epochs, limits, ending)
+    callback.notes += _find_weights(past.log, root)
     observer.search_started(past.log)
     is_cut_short = True
     try:
@@ -88,16 +96,41 @@ def run_search(
     except OSError as error:  # in Ray or in ours
         ending.end_for(describe_os_error(error))
         is_cut_short = False
+    except Exception as error:
+        ending.end_for(f"{type(error).__name__}: {first_line(error)}")
+        raise
     finally:  # whatever Ray raised, the records are to be complete
         _interrupt_running(past.log, observer)
-        observer.search_ended(is_cut_short or ending.trouble is not None)
+        observer.search_ended(is_cut_short, ending.trouble)
     reason = ending.reason or f"all {len(past.log.trials)} trials have ended"
-    return Outcome(past.log, is_cut_short, reason, ending.trouble, ending.traceback, callback.notes)
+    return Outcome(
+        log=past.log,
+        interrupted=is_cut_short,
+        reason=reason,
+        trouble=ending.trouble,
+        traceback=ending.traceback,
+        notes=callback.notes,
+        go_on=budget.go_on(),
+    )
 
 
 def num_left(spec: SearchSpec, past: Past) -> int:
     """Return how many trials are to be run, those included that go on."""
     return len(past.waiting) + max(0, spec.search.trials - past.num_planned)
+
+
+def why_none(spec: SearchSpec, past: Past) -> str | None:
+    """Return why no trial will be run although some are left, and what lets them run."""
+    budget = Budget(spec.search, past.log)
+    spent = budget.spent(seconds=0.0)
+    if spent is None or not num_left(spec, past):
+        return None
+    return f"{spent}, so nothing is trained; to go on: tunebox search --resume NAME{budget.go_on()}"
+
+
+def num_to_run(spec: SearchSpec, past: Past) -> int:
+    """Return how many trials will be run unless a budget is spent on the way."""
+    return 0 if why_none(spec, past) else num_left(spec, past)
 
 
 def is_complete(spec: SearchSpec, log: TrialLog) -> bool:
@@ -107,19 +140,39 @@ def is_complete(spec: SearchSpec, log: TrialLog) -> bool:
 
 
 def _prepare_folder(past: Past, root: Path, callback: LogCallback) -> None:
-    """Make room for checkpoints, and bring those that are there up to date with the log."""
+    """Make room for checkpoints, and remove those that are not needed any more."""
     folder = root / "checkpoints"
     folder.mkdir(exist_ok=True)
     for record in past.decided:
         callback.end(record)
-    front = {record.trial_id for record in past.log.front()}
+    front = {record.trial_id: record.checkpoint for record in past.log.front()}
     for trial_folder in folder.iterdir():
         if trial_folder.name in front:
-            newest = keep_newest(trial_folder)
-            kept = None if newest is None else str(newest.relative_to(root))
-            past.log.trials[trial_folder.name].checkpoint = kept
-        elif trial_folder.name not in past.waiting:
+            keep(trial_folder, [Path(front[trial_folder.name] or "").name])
+        elif trial_folder.name in past.waiting:
+            keep(trial_folder, [path.name for path in checkpoint_files(trial_folder)])
+        else:
             remove_checkpoints(trial_folder)
+
+
+def _find_weights(log: TrialLog, root: Path) -> list[str]:
+    """Note the weights of the front in the log; return a line for each trial that has lost them.
+
+    Those of an epoch before its last are not those of the trial's result.
+    """
+    lines = []
+    for record in log.front():
+        files = checkpoint_files(root / "checkpoints" / record.trial_id)
+        last = next((path for path in files if checkpoint_epoch(path) == record.epochs), None)
+        reason = "no checkpoint" if last is None else damage(last)
+        if last is not None and reason is None:
+            record.checkpoint = str(last.relative_to(root))
+        else:
+            lines.append(
+                f"trial {record.trial_id} is on the front and has lost its weights ({reason}); "
+                "tunebox export writes its trial file, and tunebox train makes them anew"
+            )
+    return lines
 
 
 def _interrupt_running(log: TrialLog, observer: SearchObserver) -> None:

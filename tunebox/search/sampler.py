@@ -28,7 +28,7 @@ from tunebox.trials import TrialState
 
 _Group = tuple[tuple[str, str], ...]  # the branches that lead to a leaf
 NO_EXCESSES: FloatArray = np.zeros(0)
-MAX_STOPPED = 1000  # trials without values that a study takes in one and all
+MAX_STOPPED = 500  # trials without values that a study takes in one and all
 
 
 class RungSampler:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from tunebox.errors import SearchFileError
 from tunebox.spec.search_spec import (
+    FORMAT,
     ConstraintSettings,
     ObjectiveSettings,
     SearchSettings,
@@ -92,6 +93,7 @@ def load_spec(file: str, overrides: Mapping[str, Any] | None = None) -> SearchSp
 def spec_from_source(source: YamlSource, overrides: Mapping[str, Any] | None = None) -> SearchSpec:
     """Return the checked search file that ``source`` holds; see `load_spec`."""
     tree = dict(source.data)
+    _check_format(tree.pop("format", FORMAT), source)
     objectives = _objectives(tree.pop("objectives", DEFAULT_OBJECTIVES), source)
     constraints = _constraints(tree.pop("constraints", {}), source)
     start = tree.pop("start", [])
@@ -107,6 +109,11 @@ def spec_from_source(source: YamlSource, overrides: Mapping[str, Any] | None = N
     question = first_line.lstrip("# ").strip() if first_line.startswith("#") else ""
     first = read_start(start, space, source)
     return SearchSpec(source, question, space, objectives, search, constraints, first)
+
+
+def _check_format(found: Any, source: YamlSource) -> None:
+    if not isinstance(found, int) or found > FORMAT:
+        raise source.error("format", f"{found!r} was made by a newer tunebox; update tunebox")
 
 
 def _objectives(node: Any, source: YamlSource) -> dict[str, ObjectiveSettings]:

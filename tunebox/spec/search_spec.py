@@ -18,6 +18,7 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.yaml_source import YamlSource
 from tunebox.training.metrics import TRIAL_METRICS
 
+FORMAT = 1  # of a search file, a number that grows when an older tunebox would misread it
 _OUT_VARIABLE = "TUNEBOX_OUT"
 
 
@@ -81,7 +82,6 @@ class SearchSettings(Settings):
     min_epochs: int | None = Field(None, ge=1)
     reduction_factor: int = Field(2, ge=2)  # one in so many goes on at a rung
     front_rule: FrontRule = "crowding"  # who goes first inside a front at a rung
-    spare_reachable: bool = True  # a trial that may still reach the front is not stopped
     time_budget: float | None = Field(None, gt=0)  # seconds of wall clock
     stop_when: StopWhen | None = None
     warm_start: list[str] = Field(default_factory=list)  # names of earlier searches in out

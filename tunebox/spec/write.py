@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.search_spec import FORMAT, SearchSpec
 from tunebox.spec.space import Values
 from tunebox.spec.yaml_source import FLOAT_RULE
 
@@ -19,7 +19,8 @@ _Dumper.add_implicit_resolver(*FLOAT_RULE)
 def search_yaml(spec: SearchSpec) -> str:
     """Return ``spec`` as a search file in which every setting of the search is written out."""
     tree = {
-        **spec.source.data,
+        "format": FORMAT,
+        **{key: value for key, value in spec.source.data.items() if key != "format"},
         "objectives": _objectives(spec),
         "search": spec.search.model_dump(),
     }

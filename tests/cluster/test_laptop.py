@@ -1,0 +1,254 @@
+"""Searches from a laptop on a cluster of three hosts: cut off, left, stopped and brought home."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests.cluster.hosts import Hosts
+from tests.cluster.laptop import Laptop, adapt, end, shipped
+from tests.command_line import SEARCH_FILE, free_port
+from tests.faults.check_records import check_records
+from tests.faults.search_process import wait_until
+from tunebox.records.tracking import front_filter
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+
+CONFIG = "docs/cluster.local.yaml"
+ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
+NODES = {"host-1", "host-2", "host-3"}
+ALIVE = """
+import ray
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+print(*sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop that has brought the cluster up."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    config = shipped(CONFIG)
+    head, *workers = hosts.addresses
+    config["provider"] |= {"head_ip": head, "worker_ips": workers}
+    adapt(config, hosts.key, " --num-cpus=1")
+    laptop.write(CONFIG, config)
+    (laptop.checkout / "short.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
+    laptop.run(f"ray up -y {CONFIG}")
+    wait_until(lambda: nodes(hosts) == hosts.addresses, "cluster of three", 300)
+    return laptop
+
+
+def nodes(hosts: Hosts) -> list[str]:
+    return hosts.run(1, "python", "-c", ALIVE).stdout.split()
+
+
+class Watched:
+    """A command line on the laptop, and the search on the cluster that it shows."""
+
+    def __init__(self, laptop: Laptop, hosts: Hosts, name: str, command: str) -> None:
+        self.home = laptop.checkout / "results" / name
+        self.there = hosts.shared / "results" / name
+        self.output = laptop.checkout / f"{name}.log"
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=laptop.checkout,
+                env=laptop.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def events(self) -> list[dict[str, object]]:
+        journal = self.there / "journal.jsonl"
+        lines = journal.read_bytes().splitlines(keepends=True) if journal.exists() else []
+        return [json.loads(line) for line in lines[1:] if line.endswith(b"\n")]
+
+    def wait_for_reports_from(self, nodes: set[str]) -> None:
+        """Wait until each of ``nodes`` has reported after now."""
+        seen = len(self.events())
+        wait_until(lambda: {e.get("node") for e in self.events()[seen:]} >= nodes, str(nodes), 400)
+
+    def wait_for_words(self, words: str) -> None:
+        wait_until(lambda: words in self.printed, words, 120)
+
+    @property
+    def printed(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def finish(self) -> int:
+        return self.process.wait(timeout=240)
+
+
+@contextmanager
+def watching(laptop: Laptop, hosts: Hosts, name: str, command: str) -> Iterator[Watched]:
+    watched = Watched(laptop, hosts, name, command)
+    try:
+        yield watched
+    finally:
+        if watched.process.poll() is None:
+            os.killpg(watched.process.pid, signal.SIGKILL)
+            watched.process.wait()
+
+
+@contextmanager
+def cut_off(address: str) -> Iterator[None]:
+    """Let nothing of what this machine sends to a host arrive; the hosts see each other."""
+    subprocess.run(["ip", "route", "add", "blackhole", f"{address}/32"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["ip", "route", "del", "blackhole", f"{address}/32"], check=True)
+
+
+def trial_ids(folder: Path, table: str) -> list[str]:
+    ids: list[str] = pq.read_table(folder / f"{table}.parquet")["trial_id"].to_pylist()
+    return ids
+
+
+def test_a_search_is_not_held_up_by_a_cut_and_comes_home(laptop: Laptop, hosts: Hosts) -> None:
+    command = f"tunebox search endless.yaml --name cut --cluster {CONFIG}"
+    with watching(laptop, hosts, "cut", command) as search:
+        search.wait_for_reports_from(NODES)
+        search.wait_for_words("cut: running 3")
+        with cut_off(hosts.address(1)):
+            before = len(search.events())
+            search.wait_for_words("connection lost; the search goes on")  # within 15 seconds
+            assert len(search.events()) > before
+        search.wait_for_words("connected again after")
+        printed = laptop.run(f"tunebox stop cut --cluster {CONFIG}")
+        resume = f"tunebox search --resume cut --cluster {CONFIG}"
+        assert printed == f"cut has ended; go on with it: {resume}\n"
+        assert search.finish() == 130
+    assert "\nended   " in search.printed
+    assert f"        {resume}    (goes on" in search.printed
+    check_home(laptop, search)
+
+
+def check_home(laptop: Laptop, search: Watched) -> None:
+    """What is at home is what is on the cluster, and its front can be used."""
+    for name in ("journal.jsonl", "trials.parquet", "history.parquet", "front.png", "search.yaml"):
+        assert (search.home / name).read_bytes() == (search.there / name).read_bytes()
+    assert not list(search.home.glob("mlflow*")) + list(search.home.glob("lock"))
+    planned = [event["trial"] for event in search.events() if event["event"] == "planned"]
+    trials, front = trial_ids(search.home, "trials"), trial_ids(search.home, "front")
+    assert len(set(trials)) == len(trials)
+    assert set(front) <= set(trials) <= set(planned)
+    assert {path.name for path in (search.home / "checkpoints").iterdir()} == set(front)
+    assert laptop.run(f"tunebox front {search.home.name}").splitlines()[0] in search.printed
+    target = laptop.checkout / f"exported-{search.home.name}"
+    laptop.run(f"tunebox export {search.home.name} --to {target}")
+    assert {path.parent.name for path in target.glob("*/weights.pt")} == set(front)
+
+
+def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> None:
+    port = free_port()
+    command = f"tunebox ui --cluster {CONFIG} --port {port}"
+    with watching(laptop, hosts, "ui", command) as pages:
+        pages.wait_for_words("or filter runs by")
+        assert f"MLflow at http://127.0.0.1:{port}" in pages.printed
+        [experiment] = re.findall(r"/#/experiments/(\d+)/runs\?", pages.printed)
+        client = MlflowClient(tracking_uri=f"http://127.0.0.1:{port}")
+        runs = client.search_runs([experiment], front_filter)
+        # every trial once, as in the tables of the cluster
+        check_records(hosts.shared / "results" / "cut", f"http://127.0.0.1:{port}", "KILLED")
+        pages.process.send_signal(signal.SIGINT)
+        assert pages.finish() == 0
+    front = trial_ids(hosts.shared / "results" / "cut", "front")
+    assert {run.info.run_name for run in runs} == set(front)
+    assert front
+
+
+def test_a_search_is_left_watched_again_stopped_and_resumed(laptop: Laptop, hosts: Hosts) -> None:
+    command = f"tunebox search short.yaml --max-epochs 40 --cluster {CONFIG}"
+    with watching(laptop, hosts, "short-1", command) as search:
+        search.wait_for_reports_from({"host-1"})
+        search.process.send_signal(signal.SIGINT)
+        assert search.finish() == 130
+    again = f"tunebox attach short-1 --cluster {CONFIG}"
+    assert search.printed.endswith(f"short-1 goes on; watch it with: {again}\n")
+    assert not search.home.exists()
+    attach_and_stop(laptop, again, search)
+    check_home(laptop, search)
+    states = set(pq.read_table(search.home / "trials.parquet")["state"].to_pylist())
+    assert "interrupted" in states
+
+    resume = f"tunebox search --resume short-1 --cluster {CONFIG}"
+    with watching(laptop, hosts, "short-1", resume) as search:
+        assert search.finish() == 0
+    check_home(laptop, search)
+    assert trial_ids(search.home, "trials") == [f"{number:04d}" for number in range(12)]
+    states = set(pq.read_table(search.home / "trials.parquet")["state"].to_pylist())
+    assert states <= {"finished", "stopped"}
+    ended = search.printed[search.printed.rindex("Front of short-1") :]
+    assert ended in laptop.run(again)  # it has ended: shown and brought home once more
+
+
+def attach_and_stop(laptop: Laptop, command: str, search: Watched) -> None:
+    """Watch the search on a terminal, press Ctrl-C and answer that it is to be stopped."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command}"],
+        cwd=laptop.checkout,
+        env={**laptop.environment, "TERM": "xterm"},
+        stdin=inside,
+        stdout=inside,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    os.close(inside)
+    shown = b""
+    try:
+        shown += read_until(terminal, b"/12 trials")
+        process.send_signal(signal.SIGINT)
+        shown += read_until(terminal, b"leave the search running or stop it? [L/s]")
+        os.write(terminal, b"s\n")
+        shown += read_until(terminal, b"(goes on, with what budget is left)")
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        os.close(terminal)
+
+
+def read_until(terminal: int, words: bytes) -> bytes:
+    shown = b""
+    deadline = time.monotonic() + 120
+    while words not in shown:
+        assert time.monotonic() < deadline, shown
+        shown += os.read(terminal, 4096)
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("attach absent", "no search 'absent' on the cluster; it has cut"),
+        ("stop cut", "cut does not run: nothing to stop"),
+        ("search short.yaml --name cut", "cut is on the cluster already; go on with it (--resume"),
+        ("search short.yaml --gpus-per-trial 64", "--gpus-per-trial 64: the largest node of the"),
+        ("search --resume cut --seed 9", "--seed 9: a search that is resumed keeps its seed=3"),
+    ],
+)
+def test_a_mistake_is_one_line(laptop: Laptop, command: str, message: str) -> None:
+    process = laptop.start(f"tunebox {command} --cluster {CONFIG} 2>&1 >/dev/null")
+    try:
+        printed, _ = process.communicate(timeout=240)
+    finally:
+        end(process)
+    assert (process.returncode, len(printed.splitlines())) == (2, 1), printed
+    assert printed.startswith(f"error: {message}")

@@ -1,0 +1,157 @@
+"""docs/cluster.local.yaml on three hosts: up, a search while hosts die and vanish, down."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.hosts import Hosts
+from tests.cluster.laptop import Laptop, Typed, adapt, listens, shipped
+from tests.command_line import SEARCH_FILE, free_port
+from tests.faults.check_records import check_records, check_tables
+from tests.faults.search_process import wait_until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+CONFIG = "docs/cluster.local.yaml"
+# More than can be done: the test ends the search when it has seen enough. A trial is long, for Ray
+# Tune starts no actor on a new node when an old one gets free before that.
+ENDLESS = SEARCH_FILE.replace(
+    "trials: 12, min_epochs: 2, max_epochs: 6",
+    "trials: 1000, min_epochs: 200, max_epochs: 200",
+)
+# on the head: until the nodes that are alive are those with these addresses
+WAIT_FOR_NODES = """
+import ray, sys, time
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+while {n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]} != {*sys.argv[1:]}:
+    time.sleep(0.5)
+"""
+
+
+@pytest.fixture(scope="module")
+def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop that has the cluster's configuration, and brought the cluster up."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
+    config = shipped(CONFIG)
+    head, *workers = hosts.addresses
+    config["provider"] |= {"head_ip": head, "worker_ips": workers}
+    # a host that is cut off counts as dead after half a minute, not after a whole one
+    adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
+    laptop.write(CONFIG, config)
+    (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
+    laptop.type("ray up -y docs/cluster.local.yaml")
+    wait_for_nodes(hosts, hosts.addresses)
+    return laptop
+
+
+class RunningSearch:
+    """A search on the cluster, seen through its journal on the shared folder."""
+
+    def __init__(self, folder: Path, typed: Typed) -> None:
+        self.folder = folder
+        self.typed = typed
+
+    def events(self) -> list[dict[str, Any]]:
+        journal = self.folder / "journal.jsonl"
+        if not journal.exists():
+            return []
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines[1:] if line.endswith("\n")]
+
+    def wait_for_reports_from(self, *nodes: str) -> None:
+        """Wait until each of ``nodes`` has reported after now."""
+        seen = len(self.events())
+
+        def all_have() -> bool:
+            time.sleep(0.5)  # the journal grows long
+            assert not self.typed.has_ended, self.typed.printed
+            return {event.get("node") for event in self.events()[seen:]} >= set(nodes)
+
+        wait_until(all_have, f"reports from {', '.join(nodes)}", 600)
+
+
+def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
+    """Wait until the cluster has the nodes with these addresses, and no other."""
+    done = hosts.run(1, "timeout", "600", "python", "-c", WAIT_FOR_NODES, *addresses)
+    assert done.returncode == 0, f"not the nodes {addresses}: {done.stderr}"
+
+
+@contextmanager
+def mlflow_of(hosts: Hosts) -> Iterator[str]:
+    """Give the address of the head's MLflow through a tunnel."""
+    port = free_port()
+    *ssh, target = hosts.ssh(1)
+    with subprocess.Popen([*ssh, "-N", "-L", f"{port}:127.0.0.1:5000", target]) as tunnel:
+        try:
+            wait_until(lambda: listens("127.0.0.1", port), "tunnel", 60)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            tunnel.kill()
+
+
+def test_a_search_outlives_its_hosts(laptop: Laptop, hosts: Hosts) -> None:
+    laptop.run(f"ray rsync-up {CONFIG} endless.yaml '~/endless.yaml'")
+    typed = laptop.leave(f"ray exec {CONFIG} 'tunebox search endless.yaml --name faulty'")
+    search = RunningSearch(hosts.shared / "results" / "faulty", typed)
+    try:
+        search.wait_for_reports_from("host-1", "host-2", "host-3")
+        hosts.kill(3)
+        wait_for_nodes(hosts, hosts.addresses[:2])
+        hosts.boot(3)
+        search.wait_for_reports_from("host-3")
+        hosts.partition(2)
+        wait_for_nodes(hosts, [hosts.address(1), hosts.address(3)])
+        hosts.heal(2)
+        search.wait_for_reports_from("host-2")
+        hosts.run(1, "pkill", "-INT", "-f", "bin/tunebox search")
+        typed.wait(240)
+    finally:
+        typed.end()
+    assert "files   /mnt/tunebox/results/faulty" in typed.printed
+    with mlflow_of(hosts) as tracking_uri:
+        check_records(search.folder, tracking_uri, "KILLED")
+    states = [event["state"] for event in search.events() if event["event"] == "ended"]
+    assert "failed" not in states
+    assert "finished" in states
+    moved = trials_on_more_than_one_node(search.events())
+    assert moved, "no trial went on elsewhere"
+
+
+def trials_on_more_than_one_node(events: list[dict[str, Any]]) -> set[str]:
+    nodes: dict[str, set[str]] = {}
+    for event in events:
+        if event["event"] == "reported":
+            nodes.setdefault(event["trial"], set()).add(event["node"])
+    return {trial for trial, where in nodes.items() if len(where) > 1}
+
+
+def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> None:
+    mlflow = hosts.run(1, "pgrep", "-f", "mlflow server").stdout
+    assert mlflow
+    laptop.run(f"ray up -y --no-restart {CONFIG}")
+    assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == mlflow
+    wait_for_nodes(hosts, hosts.addresses)
+
+
+def test_all_is_well(laptop: Laptop) -> None:
+    printed = laptop.type("tunebox doctor --cluster docs/cluster.local.yaml")
+    assert "error" not in printed.lower()
+
+
+def test_a_search_from_the_laptop_comes_home(laptop: Laptop) -> None:
+    (laptop.checkout / "my_search.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+    laptop.type("tunebox search my_search.yaml --cluster docs/cluster.local.yaml --name mine")
+    check_tables(laptop.checkout / "results/mine")
+
+
+def test_down_ends_ray_on_the_head(laptop: Laptop, hosts: Hosts) -> None:
+    laptop.type("""ray exec docs/cluster.local.yaml 'pkill -f "[m]lflow server"'""")
+    assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == ""
+    laptop.type("ray down -y docs/cluster.local.yaml")
+    assert hosts.run(1, "pgrep", "raylet").stdout == ""
