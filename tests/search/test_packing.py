@@ -8,6 +8,7 @@ import torch
 
 from tests.command_line import SEARCH_FILE
 from tunebox.errors import ClusterError
+from tunebox.search import packing
 from tunebox.search.packing import Measured, SideBySide, describe_packing, pack, share
 from tunebox.search.room import asked_by_a_trial, measured_gpus
 from tunebox.spec.load import spec_from_source
@@ -84,7 +85,11 @@ def joined(ray_address: str) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("joined")
-def test_real_trials_run_side_by_side_in_room_of_their_own() -> None:
+def test_real_trials_run_side_by_side_in_room_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packing, "_SECONDS", 0.3)
+    monkeypatch.setattr(packing, "_WARM_SECONDS", 0.1)
     before = ray.cluster_resources()["CPU"]
     with SideBySide(config_of(spec_of()), {"CPU": 2.0, "GPU": 0.0}, 1.0) as measure:
         assert ray.available_resources().get("CPU", 0.0) == before - 2
