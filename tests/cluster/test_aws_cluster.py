@@ -180,10 +180,18 @@ def test_mlflow_is_seen_from_the_laptop(laptop: Laptop) -> None:
     try:
         wait_until(lambda: "http://" in pages.printed, "address", 120)
         address = re.findall(r"http://[\d.:]+", pages.printed)[0]
-        with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
-            assert answer.read() == b"OK"
+        wait_until(lambda: is_healthy(address), "answer", 120)
     finally:
         pages.end()
+
+
+def is_healthy(address: str) -> bool:
+    """Return whether MLflow answers; the tunnel to it may just be made."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
+            return bool(answer.read() == b"OK")
+    except OSError:
+        return False
 
 
 def test_a_search_with_rays_own_commands(laptop: Laptop) -> None:
