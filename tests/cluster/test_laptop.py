@@ -216,7 +216,7 @@ def attach_and_stop(laptop: Laptop, command: str, search: Watched) -> None:
         process.send_signal(signal.SIGINT)
         shown += read_until(terminal, b"leave the search running or stop it? [L/s]")
         os.write(terminal, b"s\n")
-        shown += read_until(terminal, b"(goes on, with what budget is left)")
+        shown += read_until(terminal, b"(goes on)")
         assert process.wait(timeout=60) == 130
     finally:
         process.kill()
