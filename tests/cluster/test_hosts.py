@@ -9,8 +9,6 @@ import pytest
 
 from tests.cluster.hosts import SHARED_FOLDER, Hosts
 
-pytestmark = pytest.mark.cluster
-
 
 def over_ssh(hosts: Hosts, number: int, command: str) -> subprocess.CompletedProcess[str]:
     start, target = hosts.ssh(number)[:-1], hosts.ssh(number)[-1]

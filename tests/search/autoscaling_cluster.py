@@ -53,6 +53,13 @@ def _config(address: str, workers: int) -> dict[str, Any]:
             },
         },
         "head_node_type": "ray.head.default",
+        # what Ray fills in for the providers that it knows
+        **{f"{whose}setup_commands": [] for whose in ("", "head_", "worker_")},
+        **{f"{whose}_start_ray_commands": [] for whose in ("head", "worker")},
+        "initialization_commands": [],
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "auth": {},
     }
 
 

@@ -16,7 +16,7 @@ from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]
 from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox
 from tests.search.autoscaling_cluster import autoscaling_cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def test_a_node_that_joins_without_the_data_gets_no_trials(
 ) -> None:
     write_images(cluster.home("head"))
     text = SEARCH_FILE.replace("trials: 4", "trials: 8").replace("_epochs: 2", "_epochs: 40")
-    text = text.replace("std: 0.3}}", "std: 0.3}, num_draws: 40}")
+    text = text.replace("std: 0.3}}", "std: 0.3}, num_draws: 160}")
     (folder / "s.yaml").write_text(text, encoding="utf-8")
     with start_tunebox("search", "s.yaml", "--address", cluster.address, cwd=folder) as process:
         journal = folder / "results" / "s" / "journal.jsonl"

@@ -89,7 +89,7 @@ def _all_nodes() -> list[Resources]:
 
 
 def _too_much(search: SearchSettings, asked: Resources, nodes: Iterable[Resources]) -> str:
-    typed = {"CPU": search.cpus_per_trial, "GPU": search.gpus_per_trial}
+    typed = {"CPU": _as_typed(search.cpus_per_trial), "GPU": _as_typed(search.gpus_per_trial)}
     nodes = list(nodes)
     for resource, option in _OPTIONS.items():
         largest = max((node.get(resource, 0.0) for node in nodes), default=0.0)
@@ -101,3 +101,7 @@ def _too_much(search: SearchSettings, asked: Resources, nodes: Iterable[Resource
             )
     wanted = " and ".join(f"{amount:g} {resource}s" for resource, amount in asked.items())
     return f"no node of the cluster has {wanted} together; ask for less of one of them"
+
+
+def _as_typed(amount: float | str) -> str:
+    return amount if isinstance(amount, str) else f"{amount:g}"
