@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.cluster.hosts import SHARED_FOLDER, Hosts
 
 
