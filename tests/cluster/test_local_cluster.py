@@ -23,7 +23,7 @@ CONFIG = "docs/cluster.local.yaml"
 # Tune starts no actor on a new node when an old one gets free before that.
 ENDLESS = SEARCH_FILE.replace(
     "trials: 12, min_epochs: 2, max_epochs: 6",
-    "trials: 1000, min_epochs: 200, max_epochs: 200",
+    "trials: 1000, min_epochs: 1000, max_epochs: 1000",
 )
 # on the head: until the nodes that are alive are those with these addresses
 WAIT_FOR_NODES = """
