@@ -68,11 +68,14 @@ def _init(address: str | None) -> str:
         "logging_level": "ERROR",
         "configure_logging": True,
     }
+    checkout = _checkout()
     if not _is_new(address):
-        options["runtime_env"] = {"env_vars": _MALLOC, "py_modules": _checkout()}
+        # Ray cannot make an environment with an empty list of modules
+        modules = {} if checkout is None else {"py_modules": [str(checkout)]}
+        options["runtime_env"] = {"env_vars": _MALLOC, **modules}
         return _join(None if address == "auto" else address, options)
-    path = os.pathsep.join(os.path.dirname(package) for package in _checkout())
-    options["runtime_env"] = {"env_vars": {**_MALLOC, "PYTHONPATH": path}}
+    path = {} if checkout is None else {"PYTHONPATH": str(checkout.parent)}
+    options["runtime_env"] = {"env_vars": {**_MALLOC, **path}}
     ray.init(
         address="local",
         include_dashboard=False,
@@ -122,11 +125,11 @@ def _resources() -> str:
     return f"{total.get('CPU', 0):g} CPUs, {total.get('GPU', 0):g} GPUs"
 
 
-def _checkout() -> list[str]:
-    """Return the folder of the tunebox that this process runs, unless it is an installed one.
+def _checkout() -> Path | None:
+    """Return the folder of the tunebox that this process runs, None if it is an installed one.
 
     Ray carries it to the workers on all nodes: its path need not be there, and a node that has a
     tunebox of its own gets this one.
     """
     package = Path(tunebox.__file__).parent
-    return [] if "site-packages" in package.parts else [str(package)]
+    return None if "site-packages" in package.parts else package
