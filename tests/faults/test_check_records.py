@@ -58,6 +58,7 @@ CHANGES: list[tuple[Check, Change, Change]] = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # the first test that needs the search waits for it
 def test_nothing_is_wrong_with_a_search_that_went_well(real_search: RealSearch) -> None:
     check_records(real_search.folder.root, real_search.tracking_uri)
 
