@@ -18,9 +18,10 @@ from tunebox.stop import stop_search
 
 # holds the lock of a search until Ctrl-C, and lets go of it a while later
 HOLD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tunebox.records.lock import locked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run unattended
 with locked(Path(sys.argv[1])):
     try:
         print("held", flush=True)
