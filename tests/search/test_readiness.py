@@ -75,6 +75,7 @@ def test_a_folder_that_is_not_shared_is_one_line(folder: Path, cluster: NodeClus
     assert "what the driver wrote is not there; mount the same storage" in error
 
 
+@pytest.mark.cluster
 def test_a_node_that_joins_without_the_data_gets_no_trials(
     folder: Path, cluster: NodeCluster
 ) -> None:
