@@ -8,6 +8,7 @@ import pty
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,6 +139,7 @@ def test_a_search_is_not_held_up_by_a_cut_and_comes_home(laptop: Laptop, hosts: 
     assert "\nended   " in search.printed
     assert f"        {resume}    (goes on" in search.printed
     check_home(laptop, search)
+    check_front_was_shown(laptop, search)
 
 
 def check_home(laptop: Laptop, search: Watched) -> None:
@@ -150,10 +152,14 @@ def check_home(laptop: Laptop, search: Watched) -> None:
     assert len(set(trials)) == len(trials)
     assert set(front) <= set(trials) <= set(planned)
     assert {path.name for path in (search.home / "checkpoints").iterdir()} == set(front)
-    assert laptop.run(f"tunebox front {search.home.name}").splitlines()[0] in search.printed
-    target = laptop.checkout / f"exported-{search.home.name}"
+    target = Path(tempfile.mkdtemp(dir=laptop.checkout)) / "exported"
     laptop.run(f"tunebox export {search.home.name} --to {target}")
     assert {path.parent.name for path in target.glob("*/weights.pt")} == set(front)
+
+
+def check_front_was_shown(laptop: Laptop, search: Watched) -> None:
+    title = laptop.run(f"tunebox front {search.home.name}").splitlines()[0]
+    assert title in search.printed
 
 
 def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> None:
@@ -191,6 +197,7 @@ def test_a_search_is_left_watched_again_stopped_and_resumed(laptop: Laptop, host
     with watching(laptop, hosts, "endless-1", resume) as search:
         assert search.finish() == 0
     check_home(laptop, search)
+    check_front_was_shown(laptop, search)
     after = trial_ids(search.home, "trials")
     assert after[: len(before)] == before
     ended = search.printed[search.printed.rindex("Front of endless-1") :]
