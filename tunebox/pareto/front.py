@@ -20,20 +20,6 @@ def front_indices(costs: FloatArray) -> list[int]:
     return [int(index) for index in members[np.lexsort(costs[members].T[::-1])]]
 
 
-def with_point(front: FloatArray, costs: FloatArray) -> FloatArray:
-    """Return a front with one point more, without what that point dominates.
-
-    The very same array comes back where the point is dominated or equalled.
-
-    Args:
-        front: ``(N, D)``, lower is better.
-        costs: ``(D,)``, finite.
-    """
-    if bool((front <= costs).all(axis=1).any()):
-        return front
-    return np.vstack([front[~(costs <= front).all(axis=1)], costs])
-
-
 def knee_index(costs: FloatArray) -> int:
     """Return the index of the knee of a front.
 

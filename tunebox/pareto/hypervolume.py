@@ -3,7 +3,6 @@
 import moocore
 import numpy as np
 
-from tunebox.pareto.front import with_point
 from tunebox.pareto.objectives import FloatArray
 
 
@@ -35,9 +34,9 @@ class RunningHypervolume:
 
     def add(self, costs: FloatArray) -> None:
         """Take in one point ``(D,)``, finite, lower is better, and bring ``value`` up to date."""
-        if not (costs < self._reference).all():
+        is_inside = bool((costs < self._reference).all())
+        if not is_inside or bool((self._front <= costs).all(axis=1).any()):
             return
-        front = with_point(self._front, costs)
-        if front is not self._front:
-            self._front = front
-            self.value = hypervolume(front, self._reference)
+        kept = self._front[~(costs <= self._front).all(axis=1)]
+        self._front = np.vstack([kept, costs])
+        self.value = hypervolume(self._front, self._reference)
