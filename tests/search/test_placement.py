@@ -76,6 +76,32 @@ def test_the_search_ends_when_no_node_is_left(scheduler: PlacingScheduler) -> No
     )
 
 
+def test_places_are_counted_on_nodes_that_are_not_left_out(scheduler: PlacingScheduler) -> None:
+    assert TrialPlacement({"CPU": 1.0, "GPU": 0.0}, {}).num_places() == 5
+    assert TrialPlacement({"CPU": 0.1}, {"b": "no data"}).num_places() == 10
+    assert TrialPlacement({"CPU": 2.0}, {}).num_places() == 2
+    assert TrialPlacement({"CPU": 1.0, "GPU": 0.5}, {}).num_places() == 0
+
+
+@pytest.mark.parametrize(
+    ("states", "chosen"),
+    [
+        ("TERMINATED RUNNING RUNNING RUNNING PENDING PENDING", 5),  # one got free, one is empty
+        ("RUNNING RUNNING RUNNING RUNNING PENDING PENDING", 4),  # there are five places
+        ("RUNNING TERMINATED RUNNING PENDING", 3),
+        ("PENDING PENDING", 0),
+        ("TERMINATED ERROR RUNNING", None),
+    ],
+)
+def test_while_actors_start_elsewhere_the_newest_trial_takes_one_that_got_free(
+    scheduler: PlacingScheduler, states: str, chosen: int | None
+) -> None:
+    trials = [SimpleNamespace(status=status) for status in states.split()]
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    expected = None if chosen is None else trials[chosen]
+    assert scheduler.choose_trial_to_run(controller) is expected
+
+
 def test_actors_are_used_again_whatever_is_left_out() -> None:
     placement = TrialPlacement({"CPU": 1.0}, {"a": "no data"})
     same = TrialPlacement({"CPU": 1.0}, {})

@@ -33,6 +33,11 @@ class Node:
         """Whether a trial that asks for so much fits when nothing else runs."""
         return has_room(self.resources, asked)
 
+    def num_times(self, asked: Resources) -> int:
+        """Return how many times so much fits when nothing else runs."""
+        share = min(self.resources.get(name, 0.0) / amount for name, amount in asked.items())
+        return int(share + 1e-6)  # 1 / 0.1 / 10 is a little less than 1
+
 
 @dataclass(frozen=True)
 class Answer(Generic[Found]):

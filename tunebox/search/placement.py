@@ -1,5 +1,6 @@
-"""Which nodes trials may run on: those that can run them."""
+"""Where trials run: on nodes that can run them, and on all of those."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from tunebox.search.past import Past
 from tunebox.search.ray_adapters import DecisionScheduler
 
 _NODE_ID = "ray.io/node-id"  # a label that Ray gives to every node
+_LOOK_SECONDS = 1.0  # between two looks at the nodes
 
 
 class TrialPlacement(tune.PlacementGroupFactory):  # type: ignore[misc]
@@ -43,6 +45,12 @@ class TrialPlacement(tune.PlacementGroupFactory):  # type: ignore[misc]
         others = {_NODE_ID: f"!in({','.join(sorted(self.left_out))})"}
         return placement_group(self.bundles, bundle_label_selector=[others])
 
+    def num_places(self) -> int:
+        """Return how many trials fit on the nodes that are there when nothing else runs."""
+        asked = {name: amount for name, amount in self.required_resources.items() if amount}
+        nodes = [node for node in alive_nodes() if node.node_id not in self.left_out]
+        return sum(node.num_times(asked) for node in nodes)
+
 
 class PlacingScheduler(DecisionScheduler):
     """Also says where trials run. A trial that finds its node unfit goes to another one."""
@@ -66,11 +74,33 @@ class PlacingScheduler(DecisionScheduler):
         self.ending = ending
         self._placement = placement
         self._mark = mark
+        self._num_places = 0
+        self._looked = float("-inf")
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Give a trial its placement, and what its node is checked for."""
         trial.update_resources(self._placement)
         trial.config["mark"] = self._mark
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the trial that takes the next actor that gets free.
+
+        Ray Tune gives up an actor that is starting for that trial. While there is room for more
+        actors it is the newest one: those that are starting for the others come up, even where
+        trials end more often than an actor takes to start on a node that has just joined.
+        """
+        trials = tune_controller.get_trials()
+        waiting = [trial for trial in trials if trial.status == Trial.PENDING]
+        num_running = sum(trial.status == Trial.RUNNING for trial in trials)
+        if len(waiting) > 1 and 0 < num_running < self._places() - 1:  # one has just got free
+            return waiting[-1]
+        return super().choose_trial_to_run(tune_controller)
+
+    def _places(self) -> int:
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._num_places = self._placement.num_places()
+            self._looked = time.monotonic()
+        return self._num_places
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Return CONTINUE or STOP. An unfit node is no fault of the trial and does not count."""
