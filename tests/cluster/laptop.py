@@ -19,9 +19,19 @@ from typing import IO, Any
 
 import yaml
 
+from tests.cluster.hosts import Hosts
+
+LOCAL = "docs/cluster.local.yaml"
 CHECKOUT = Path(__file__).parents[2]
 _PARTS = ("tunebox", "search_spaces", "docs", "pyproject.toml", "README.md", "LICENSE")
 _SMALL = "ray start --object-store-memory=200000000"
+# on the head: until the nodes that are alive are those with these addresses
+_WAIT_FOR_NODES = """
+import ray, sys, time
+ray.init("auto", log_to_driver=False, logging_level="ERROR")
+while {n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]} != {*sys.argv[1:]}:
+    time.sleep(0.5)
+"""
 
 Config = dict[str, Any]
 
@@ -179,3 +189,23 @@ def adapt(config: Config, key: Path, ray_options: str = "", **variables: str) ->
         config[commands] = [
             command.replace("ray start", f"{_SMALL}{ray_options}") for command in config[commands]
         ]
+
+
+def bring_up_local(folder: Path, hosts: Hosts) -> Laptop:
+    """Return a laptop that has brought docs/cluster.local.yaml up, with one trial on each host."""
+    laptop = Laptop(folder)
+    config = shipped(LOCAL)
+    head, *workers = hosts.addresses
+    config["provider"] |= {"head_ip": head, "worker_ips": workers}
+    # a host that is cut off counts as dead after half a minute, not after a whole one
+    adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
+    laptop.write(LOCAL, config)
+    laptop.type(f"ray up -y {LOCAL}")
+    wait_for_nodes(hosts, hosts.addresses)
+    return laptop
+
+
+def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
+    """Wait until the cluster has the nodes with these addresses, and no other."""
+    done = hosts.run(1, "timeout", "600", "python", "-c", _WAIT_FOR_NODES, *addresses)
+    assert done.returncode == 0, f"not the nodes {addresses}: {done.stderr}"

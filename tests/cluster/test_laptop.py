@@ -19,7 +19,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from tests.cluster.hosts import Hosts
-from tests.cluster.laptop import Laptop, adapt, end, shipped
+from tests.cluster.laptop import LOCAL, Laptop, bring_up_local, end
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_records
 from tests.faults.search_process import wait_until
@@ -27,34 +27,17 @@ from tunebox.records.tracking import front_filter
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
 
-CONFIG = "docs/cluster.local.yaml"
 ENDLESS = SEARCH_FILE.replace("trials: 12", "trials: 1000").replace("epochs: 6", "epochs: 24")
 NODES = {"host-1", "host-2", "host-3"}
-ALIVE = """
-import ray
-ray.init("auto", log_to_driver=False, logging_level="ERROR")
-print(*sorted(node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]))
-"""
 
 
 @pytest.fixture(scope="module")
 def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     """A laptop that has brought the cluster up."""
-    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
-    config = shipped(CONFIG)
-    head, *workers = hosts.addresses
-    config["provider"] |= {"head_ip": head, "worker_ips": workers}
-    adapt(config, hosts.key, " --num-cpus=1")
-    laptop.write(CONFIG, config)
+    laptop = bring_up_local(tmp_path_factory.mktemp("laptop"), hosts)
     (laptop.checkout / "short.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
-    laptop.run(f"ray up -y {CONFIG}")
-    wait_until(lambda: nodes(hosts) == hosts.addresses, "cluster of three", 300)
     return laptop
-
-
-def nodes(hosts: Hosts) -> list[str]:
-    return hosts.run(1, "python", "-c", ALIVE).stdout.split()
 
 
 class Watched:
@@ -123,7 +106,7 @@ def trial_ids(folder: Path, table: str) -> list[str]:
 
 
 def test_a_search_is_not_held_up_by_a_cut_and_comes_home(laptop: Laptop, hosts: Hosts) -> None:
-    command = f"tunebox search endless.yaml --name cut --cluster {CONFIG}"
+    command = f"tunebox search endless.yaml --name cut --cluster {LOCAL}"
     with watching(laptop, hosts, "cut", command) as search:
         search.wait_for_reports_from(NODES)
         search.wait_for_words("cut: running 3")
@@ -132,8 +115,8 @@ def test_a_search_is_not_held_up_by_a_cut_and_comes_home(laptop: Laptop, hosts: 
             search.wait_for_words("connection lost; the search goes on")  # within 15 seconds
             assert len(search.events()) > before
         search.wait_for_words("connected again after")
-        printed = laptop.run(f"tunebox stop cut --cluster {CONFIG}")
-        resume = f"tunebox search --resume cut --cluster {CONFIG}"
+        printed = laptop.run(f"tunebox stop cut --cluster {LOCAL}")
+        resume = f"tunebox search --resume cut --cluster {LOCAL}"
         assert printed == f"cut has ended; go on with it: {resume}\n"
         assert search.finish() == 130
     assert "\nended   " in search.printed
@@ -164,7 +147,7 @@ def check_front_was_shown(laptop: Laptop, search: Watched) -> None:
 
 def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> None:
     port = free_port()
-    command = f"tunebox ui --cluster {CONFIG} --port {port}"
+    command = f"tunebox ui --cluster {LOCAL} --port {port}"
     with watching(laptop, hosts, "ui", command) as pages:
         pages.wait_for_words("or filter runs by")
         assert f"MLflow at http://127.0.0.1:{port}" in pages.printed
@@ -181,19 +164,19 @@ def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> 
 
 
 def test_a_search_is_left_watched_again_stopped_and_resumed(laptop: Laptop, hosts: Hosts) -> None:
-    command = f"tunebox search endless.yaml --cluster {CONFIG}"
+    command = f"tunebox search endless.yaml --cluster {LOCAL}"
     with watching(laptop, hosts, "endless-1", command) as search:
         search.wait_for_reports_from({"host-1"})
         search.process.send_signal(signal.SIGINT)
         assert search.finish() == 130
-    again = f"tunebox attach endless-1 --cluster {CONFIG}"
+    again = f"tunebox attach endless-1 --cluster {LOCAL}"
     assert search.printed.endswith(f"endless-1 goes on; watch it with: {again}\n")
     assert not search.home.exists()
     attach_and_stop(laptop, again, search)
     check_home(laptop, search)
     before = trial_ids(search.home, "trials")
 
-    resume = f"tunebox search --resume endless-1 --time-budget 10 --cluster {CONFIG}"
+    resume = f"tunebox search --resume endless-1 --time-budget 10 --cluster {LOCAL}"
     with watching(laptop, hosts, "endless-1", resume) as search:
         assert search.finish() == 0
     check_home(laptop, search)
@@ -253,7 +236,7 @@ def read_until(terminal: int, words: bytes) -> bytes:
     ],
 )
 def test_a_mistake_is_one_line(laptop: Laptop, command: str, message: str) -> None:
-    process = laptop.start(f"tunebox {command} --cluster {CONFIG} 2>&1 >/dev/null")
+    process = laptop.start(f"tunebox {command} --cluster {LOCAL} 2>&1 >/dev/null")
     try:
         printed, _ = process.communicate(timeout=240)
     finally:

@@ -11,42 +11,26 @@ from typing import Any
 import pytest
 
 from tests.cluster.hosts import Hosts
-from tests.cluster.laptop import Laptop, Typed, adapt, listens, shipped
+from tests.cluster.laptop import LOCAL, Laptop, Typed, bring_up_local, listens, wait_for_nodes
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_records, check_tables
 from tests.faults.search_process import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-CONFIG = "docs/cluster.local.yaml"
-# More than can be done: the test ends the search when it has seen enough. A trial is long, for Ray
-# Tune starts no actor on a new node when an old one gets free before that.
-ENDLESS = SEARCH_FILE.replace(
-    "trials: 12, min_epochs: 2, max_epochs: 6",
-    "trials: 1000, min_epochs: 1000, max_epochs: 1000",
+# more than can be done: the test ends the search when it has seen enough
+ENDLESS = (
+    SEARCH_FILE.replace("trials: 12", "trials: 1000")
+    .replace("max_epochs: 6", "max_epochs: 24")
+    .replace("num_draws: 2", "num_draws: 40")  # seconds a trial, so that some are cut short
 )
-# on the head: until the nodes that are alive are those with these addresses
-WAIT_FOR_NODES = """
-import ray, sys, time
-ray.init("auto", log_to_driver=False, logging_level="ERROR")
-while {n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]} != {*sys.argv[1:]}:
-    time.sleep(0.5)
-"""
 
 
 @pytest.fixture(scope="module")
 def laptop(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Laptop:
-    """A laptop that has the cluster's configuration, and brought the cluster up."""
-    laptop = Laptop(tmp_path_factory.mktemp("laptop"))
-    config = shipped(CONFIG)
-    head, *workers = hosts.addresses
-    config["provider"] |= {"head_ip": head, "worker_ips": workers}
-    # a host that is cut off counts as dead after half a minute, not after a whole one
-    adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
-    laptop.write(CONFIG, config)
+    """A laptop that has brought the cluster up."""
+    laptop = bring_up_local(tmp_path_factory.mktemp("laptop"), hosts)
     (laptop.checkout / "endless.yaml").write_text(ENDLESS, encoding="utf-8")
-    laptop.type("ray up -y docs/cluster.local.yaml")
-    wait_for_nodes(hosts, hosts.addresses)
     return laptop
 
 
@@ -76,12 +60,6 @@ class RunningSearch:
         wait_until(all_have, f"reports from {', '.join(nodes)}", 600)
 
 
-def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
-    """Wait until the cluster has the nodes with these addresses, and no other."""
-    done = hosts.run(1, "timeout", "600", "python", "-c", WAIT_FOR_NODES, *addresses)
-    assert done.returncode == 0, f"not the nodes {addresses}: {done.stderr}"
-
-
 @contextmanager
 def mlflow_of(hosts: Hosts) -> Iterator[str]:
     """Give the address of the head's MLflow through a tunnel."""
@@ -96,8 +74,8 @@ def mlflow_of(hosts: Hosts) -> Iterator[str]:
 
 
 def test_a_search_outlives_its_hosts(laptop: Laptop, hosts: Hosts) -> None:
-    laptop.run(f"ray rsync-up {CONFIG} endless.yaml '~/endless.yaml'")
-    typed = laptop.leave(f"ray exec {CONFIG} 'tunebox search endless.yaml --name faulty'")
+    laptop.run(f"ray rsync-up {LOCAL} endless.yaml '~/endless.yaml'")
+    typed = laptop.leave(f"ray exec {LOCAL} 'tunebox search endless.yaml --name faulty'")
     search = RunningSearch(hosts.shared / "results" / "faulty", typed)
     try:
         search.wait_for_reports_from("host-1", "host-2", "host-3")
@@ -134,7 +112,7 @@ def trials_on_more_than_one_node(events: list[dict[str, Any]]) -> set[str]:
 def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> None:
     mlflow = hosts.run(1, "pgrep", "-f", "mlflow server").stdout
     assert mlflow
-    laptop.run(f"ray up -y --no-restart {CONFIG}")
+    laptop.run(f"ray up -y --no-restart {LOCAL}")
     assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == mlflow
     wait_for_nodes(hosts, hosts.addresses)
 
