@@ -12,17 +12,14 @@ machine has CPUs for all hosts; the share of the machine's CPUs that was in use 
 import argparse
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from benchmarks.machine import busy_seconds
 from tests.cluster.hosts import SHARED_FOLDER, Hosts, running_hosts, why_no_hosts
 from tunebox.events import Ended, Reported
 from tunebox.records.journal import read_journal
-
-FloatArray = npt.NDArray[np.float64]
 
 _SEARCH = """\
 data: {kind: digits}
@@ -74,18 +71,18 @@ def measure(hosts: Hosts, count: int, trials: int) -> Throughput:
     for number in range(2, count + 1):
         python(hosts, number, *ray, "start", f"--address={hosts.address(1)}:6379", *small)
     name = f"on-{count}"
-    before = cpu_seconds()
+    start, busy_start = time.monotonic(), busy_seconds()
     python(
         *(hosts, 1, "-m", "tunebox", "search", f"{SHARED_FOLDER}/same.yaml", "--name", name),
         *("--trials", str(trials), "--out", SHARED_FOLDER),
     )
-    busy, total = cpu_seconds() - before
+    cores = (busy_seconds() - busy_start) / (time.monotonic() - start)
     for number in range(count, 0, -1):
         python(hosts, number, *ray, "stop", "--force")
     events = read_journal(hosts.shared / name / "journal.jsonl").events
     times = [event.report.time for event in events if isinstance(event, Reported)]
     ended = sum(isinstance(event, Ended) for event in events)
-    return Throughput(count, ended, max(times) - min(times), busy / total * (os.cpu_count() or 1))
+    return Throughput(count, ended, max(times) - min(times), cores)
 
 
 def python(hosts: Hosts, number: int, *arguments: str) -> None:
@@ -94,14 +91,6 @@ def python(hosts: Hosts, number: int, *arguments: str) -> None:
     done = hosts.run(number, "env", f"PYTHONPATH={checkout}", sys.executable, *arguments)
     if done.returncode != 0:
         raise RuntimeError(done.stdout + done.stderr)
-
-
-def cpu_seconds() -> FloatArray:
-    """Return how long this machine's CPUs were busy since it started, and all of their time."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
-    ticks = [int(field) for field in fields[:8]]
-    idle = ticks[3] + ticks[4]  # idle, and waiting for a disk
-    return np.array([sum(ticks) - idle, sum(ticks)], dtype=float)
 
 
 if __name__ == "__main__":

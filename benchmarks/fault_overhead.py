@@ -3,11 +3,12 @@
     python -m benchmarks.fault_overhead [--pairs 5] [--trials 144]
 
 The default search with and without journal, checkpoints, outbox, lock and waiting for the disk, in
-pairs on one Ray, each arm first in every second pair. Since two workers report in another order
-each time, the searches differ, and are compared by the epoch. Other work on the machine moves the
-wall clock by more than the difference; the CPU time of the driver, in which all but the checkpoints
-happens, much less. The parts are measured by themselves too: the seconds that the driver spent in
-the journal, and what the checkpoints of the search cost a worker.
+pairs on one Ray, each arm first in every second pair. One trial runs at a time: two would report in
+another order each time, stop others, and make another search of it. Compared are the seconds of the
+whole search and what all of the machine's CPUs did meanwhile, the driver's, the trials' and Ray's
+work together: with all CPUs busy, that is what a search takes. Nothing else may run on the machine.
+The parts are measured by themselves too: the seconds that the driver spent in
+the journal, and what the checkpoints of the search cost a trial.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import ray
 import torch
 
 import tunebox
+from benchmarks.machine import busy_seconds
 from tunebox import api
 from tunebox.api import SearchResult
 from tunebox.checkpoints import write_checkpoint
@@ -43,10 +45,10 @@ from tunebox.trials import SearchObserver
 
 @dataclass(frozen=True)
 class Cost:
-    """What an epoch of a search took, in seconds."""
+    """What a search took, in seconds."""
 
     wall: float
-    cpu: float  # of the driver, all threads
+    cpu: float  # of the whole machine
 
 
 def main() -> None:
@@ -75,22 +77,22 @@ def main() -> None:
 
 
 def one(out: str, trials: int, number: int, is_safe: bool) -> Cost:
+    """Run one arm of a pair."""
     name = f"{'safe' if is_safe else 'bare'}-{number}"
-    start, cpu_start = time.perf_counter(), time.process_time()
+    start, busy_start = time.perf_counter(), busy_seconds()
     with nullcontext() if is_safe else without():
         result = search(out, trials, name)
-    epochs = result.log.epochs_spent
-    cost = Cost((time.perf_counter() - start) / epochs, (time.process_time() - cpu_start) / epochs)
+    cost = Cost(time.perf_counter() - start, busy_seconds() - busy_start)
     print(
-        f"{name}: {epochs} epochs, each {1000 * cost.wall:.1f} ms, of the driver's CPU "
-        f"{1000 * cost.cpu:.1f} ms",
+        f"{name}: {result.log.epochs_spent} epochs in {cost.wall:.1f} s, "
+        f"{cost.cpu:.1f} s of the CPUs",
         flush=True,
     )
     return cost
 
 
 def search(out: str, trials: int, name: str) -> SearchResult:
-    return tunebox.search("digits", trials=trials, name=name, out=out)
+    return tunebox.search("digits", trials=trials, max_concurrent=1, name=name, out=out)
 
 
 def duration(result: SearchResult) -> float:
@@ -150,10 +152,10 @@ def print_parts(journal_seconds: float, result: SearchResult) -> None:
     rungs = Decisions(spec.space, spec.objective_set, spec.search).rungs
     num_checkpoints = sum(rung <= trial.epochs for trial in trials for rung in rungs)
     cost = checkpoint_seconds()
-    share = (journal_seconds + num_checkpoints * cost / 2) / total
+    share = (journal_seconds + num_checkpoints * cost) / total
     print(
         f"of {total:.1f} s: {journal_seconds:.2f} s in the journal; {num_checkpoints} checkpoints "
-        f"of {1000 * cost:.1f} ms, over two workers {num_checkpoints * cost / 2:.2f} s; together "
+        f"of {1000 * cost:.1f} ms, {num_checkpoints * cost:.2f} s; together "
         f"{100 * share:.1f} %"
     )
 
