@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 ENDLESS = (
     SEARCH_FILE.replace("trials: 12", "trials: 1000")
     .replace("max_epochs: 6", "max_epochs: 24")
-    .replace("num_draws: 2", "num_draws: 40")  # seconds a trial, so that some are cut short
+    .replace("num_draws: 2", "num_draws: 400")  # seconds a trial, so that some are cut short
 )
 
 
