@@ -7,10 +7,10 @@ import pytest
 from hypothesis import settings
 
 from tests.command_line import SEARCH_FILE, succeed
-from tests.ray_cluster import ray_address, ray_cluster
+from tests.ray_cluster import joined, ray_address, ray_cluster
 from tunebox.records.search_folder import SearchFolder
 
-__all__ = ["ray_address", "ray_cluster"]
+__all__ = ["joined", "ray_address", "ray_cluster"]
 
 # On a busy machine a slow example is no fault; the same examples each time make failures repeat.
 settings.register_profile("tunebox", deadline=None, derandomize=True, database=None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import ray
 
 from tests.command_line import free_port
 
@@ -61,6 +62,14 @@ def ray_cluster() -> Iterator[RayCluster]:
 @pytest.fixture
 def ray_address(ray_cluster: RayCluster) -> str:
     return ray_cluster.address
+
+
+@pytest.fixture
+def joined(ray_address: str) -> Iterator[None]:
+    """This process as a driver on the cluster."""
+    ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
 
 
 def kill_session(leader: int) -> None:

@@ -3,7 +3,6 @@
 import re
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 def home(tmp_path: Path) -> Path:
     (tmp_path / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     return tmp_path
-
-
-@pytest.fixture
-def joined(ray_address: str) -> Iterator[None]:
-    """This process as a driver on the cluster."""
-    ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
 
 
 def outcome(result: SearchResult) -> list[tuple[Values, str, list[tuple[float, float]]]]:

@@ -12,7 +12,8 @@ from tests.search.make_search import make_spec
 from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits
 from tunebox.search.log_callback import LogCallback
-from tunebox.trials import Report, SearchObserver, TrialLog, TrialRecord, TrialState
+from tunebox.search.past import take_up
+from tunebox.trials import Report, SearchObserver, TrialRecord, TrialState
 
 
 @dataclass
@@ -50,10 +51,11 @@ class Search:
     told: Told = field(default_factory=Told)
 
     def __post_init__(self) -> None:
-        self.log = TrialLog(make_spec().objective_set)
+        self.past = take_up(make_spec())
+        self.log = self.past.log
         self.ending = Ending(Budget(make_spec().search, self.log))
         limits = FailureLimits(1.0)
-        self.callback = LogCallback(self.log, self.told, self.root, 9, limits, self.ending)
+        self.callback = LogCallback(self.past, self.told, self.root, 9, limits, self.ending)
 
     def report(self, trial: RayTrial, epoch: int, clean: float, **more: Any) -> None:
         metrics = {"clean_accuracy": clean, "noisy_accuracy": 0.5}
@@ -157,6 +159,14 @@ def test_a_lost_trial_says_why(search: Search, tmp_path: Path, text: str, reason
     search.callback.on_trial_error(0, [], trial)
     record = search.log.trials["0000"]
     assert (record.state, record.reason) == (TrialState.FAILED, reason)
+
+
+def test_a_trial_that_ray_gives_up_too_early_has_not_failed(search: Search) -> None:
+    search.past.waiting["0000"] = {}
+    search.callback.on_trial_error(0, [], RayTrial("0000"))
+    assert search.told.lines == []
+    search.callback.on_trial_error(0, [], RayTrial("0001"))
+    assert search.told.lines == ["0001 started", "0001 failed None"]
 
 
 def test_workers_that_die_alike_stop_the_search_whatever_their_numbers(

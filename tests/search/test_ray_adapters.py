@@ -31,6 +31,7 @@ class RayTrial:
     """What the scheduler looks at of Ray's own class."""
 
     config: dict[str, Any]
+    status: str = "RUNNING"
 
 
 class Recorded(Decisions):
@@ -143,7 +144,7 @@ def test_an_epoch_that_was_reported_is_not_judged_again(spec: SearchSpec) -> Non
         return report(trial_id, epoch, metrics)
 
     past.decisions.report = note  # type: ignore[method-assign]
-    scheduler = DecisionScheduler(past.decisions, past.log)
+    scheduler = DecisionScheduler(past)
     for epoch in (1, 2, 3):
         result = {"epoch": epoch, "metrics": metrics_at(values, epoch)}
         said = scheduler.on_trial_result(None, RayTrial({"trial_id": "a"}), result)
@@ -189,9 +190,27 @@ def test_end_of_a_trial(
     assert decisions.ended == [("0001", failed)]
 
 
+@pytest.mark.parametrize(("status", "waits"), [("PENDING", True), ("RUNNING", False)])
+def test_a_trial_that_ray_gives_up_before_it_ran_waits_again(
+    spec: SearchSpec, status: str, waits: bool
+) -> None:
+    decisions = Recorded(spec)
+    past = new_search(spec, decisions)
+    searcher, scheduler = make_searcher(past, spec), DecisionScheduler(past)
+    suggested(searcher, "a")
+    config = suggested(searcher, "b")
+    trial = RayTrial(config, status=status)
+    scheduler.on_trial_error(None, trial)
+    searcher.on_trial_complete("b", error=True)
+    assert past.waiting == ({"0001": config["values"]} if waits else {})
+    assert decisions.ended == ([] if waits else [("0001", True)])
+    again = suggested(make_searcher(past, spec), "c")
+    assert again["trial_id"] == ("0001" if waits else "0002")
+
+
 def test_scheduler_says_what_the_decisions_say(spec: SearchSpec) -> None:
     decisions, reference = make_decisions(spec), make_decisions(spec)
-    scheduler = DecisionScheduler(decisions, TrialLog(spec.objective_set))
+    scheduler = DecisionScheduler(new_search(spec, decisions))
     for number in range(15):
         trial_id = f"t{number}"
         values = decisions.suggest(trial_id)
@@ -210,7 +229,7 @@ def test_report_without_an_objective_is_an_error(spec: SearchSpec) -> None:
     decisions = make_decisions(spec)
     decisions.suggest("a")
     with pytest.raises(MissingObjectiveError):
-        DecisionScheduler(decisions, TrialLog(spec.objective_set)).on_trial_result(
+        DecisionScheduler(new_search(spec, decisions)).on_trial_result(
             None, RayTrial({"trial_id": "a"}), {"epoch": 1, "metrics/clean_accuracy": 0.5}
         )
 
@@ -240,9 +259,7 @@ def test_nothing_is_pickled_or_saved(
     searcher: DecisionSearcher, spec: SearchSpec, tmp_path: Path
 ) -> None:
     assert searcher.__getstate__() == {}
-    assert (
-        DecisionScheduler(make_decisions(spec), TrialLog(spec.objective_set)).__getstate__() == {}
-    )
+    assert DecisionScheduler(new_search(spec)).__getstate__() == {}
     pickle.dumps(searcher)
     searcher.save(str(tmp_path / "state"))
     assert list(tmp_path.iterdir()) == []

@@ -274,9 +274,7 @@ def test_the_scheduler_stops_a_diverged_trial(spec: SearchSpec, tmp_path: Path) 
     (result,) = epochs(LocalTrial(config), 1)
     metrics = result.pop("metrics")
     result.update({f"metrics/{name}": value for name, value in metrics.items()})
-    decision = DecisionScheduler(decisions, past.log).on_trial_result(
-        None, RayTrial(config), result
-    )
+    decision = DecisionScheduler(past).on_trial_result(None, RayTrial(config), result)
     assert decision == "STOP"
 
 
@@ -295,7 +293,7 @@ def test_last_epoch_reaches_the_sampler(
     decisions = Decisions(spec.space, spec.objective_set, spec.search)
     past = Past(TrialLog(spec.objective_set), decisions)
     searcher = DecisionSearcher(past, spec, tmp_path, SearchObserver())
-    scheduler = DecisionScheduler(decisions, past.log)
+    scheduler = DecisionScheduler(past)
     config = searcher.suggest("ray-id")
     assert config is not None
     trainable = LocalTrial(config)

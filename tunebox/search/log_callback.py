@@ -11,11 +11,11 @@ from ray.tune.experiment import Trial
 from tunebox.checkpoints import checkpoint_files, keep_newest, remove_checkpoints
 from tunebox.errors import describe_os_error
 from tunebox.search.ending import Ending, FailureLimits
+from tunebox.search.past import Past
 from tunebox.search.ray_adapters import NotPickled, trial_metrics
 from tunebox.trials import (
     Report,
     SearchObserver,
-    TrialLog,
     TrialRecord,
     TrialState,
     ended_state,
@@ -30,14 +30,15 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
 
     def __init__(
         self,
-        log: TrialLog,
+        past: Past,
         observer: SearchObserver,
         root: Path,
         max_epochs: int,
         limits: FailureLimits,
         ending: Ending,
     ) -> None:
-        self._log = log
+        self._past = past
+        self._log = past.log
         self._observer = observer
         self._root = root  # of the search's folder: checkpoints are named relative to it
         self._max_epochs = max_epochs
@@ -96,7 +97,9 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         self.notes.append(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """A trial lost its worker or its memory too often."""
+        """A trial lost its worker or its memory too often, unless it waits to start again."""
+        if trial.config["trial_id"] in self._past.waiting:
+            return
         self.on_trial_start(iteration, trials, trial)  # it may have failed before it started
         record = self._log.trials[trial.config["trial_id"]]
         record.state, record.reason = TrialState.FAILED, _reason(trial)

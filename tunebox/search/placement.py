@@ -70,7 +70,7 @@ class PlacingScheduler(DecisionScheduler):
             mark: Of the search's folder, which a node must share.
             ending: Told when no node is left.
         """
-        super().__init__(past.decisions, past.log)
+        super().__init__(past)
         self.ending = ending
         self._placement = placement
         self._mark = mark

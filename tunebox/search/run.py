@@ -79,7 +79,7 @@ def run_search(
     ending = Ending(budget)
     observer = Observers([*observers, _Watch(budget)], ending)
     limits = FailureLimits(spec.search.max_failed_fraction)
-    callback = LogCallback(past.log, observer, root, spec.search.max_epochs, limits, ending)
+    callback = LogCallback(past, observer, root, spec.search.max_epochs, limits, ending)
     callback.notes += _find_weights(past.log, root)
     observer.search_started(past.log)
     is_cut_short = True
@@ -87,7 +87,8 @@ def run_search(
         with interruptible() as interrupted:
             ending.is_interrupted = interrupted
             _prepare_folder(past, root, callback)
-            if num_left(spec, past) and ending.reason is None:
+            # a second time for trials that Ray has given up and that wait again
+            while num_left(spec, past) and ending.reason is None and not interrupted():
                 placement = TrialPlacement(asked_by_a_trial(spec.search), left_out)
                 with marked_folder(root / ".nodes") as mark:
                     scheduler = PlacingScheduler(past, placement, mark, ending)
