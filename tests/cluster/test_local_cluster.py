@@ -130,6 +130,6 @@ def test_a_search_from_the_laptop_comes_home(laptop: Laptop) -> None:
 
 def test_down_ends_ray_on_the_head(laptop: Laptop, hosts: Hosts) -> None:
     laptop.type("""ray exec docs/cluster.local.yaml 'pkill -f "[m]lflow server"'""")
-    assert hosts.run(1, "pgrep", "-f", "mlflow server").stdout == ""
+    wait_until(lambda: not hosts.run(1, "pgrep", "-f", "mlflow server").stdout, "its end", 60)
     laptop.type("ray down -y docs/cluster.local.yaml")
     assert hosts.run(1, "pgrep", "raylet").stdout == ""
