@@ -89,23 +89,23 @@ def test_what_is_added_is_there_after_a_crash(open_box: OpenBox, tmp_path: Path)
     assert again.waiting[-1][0] == len(added) + 1  # no number is given twice
 
 
-def test_a_call_of_an_earlier_process_may_still_make_its_run(
+def test_a_call_that_has_not_ended_may_still_make_its_run(
     open_box: OpenBox, tmp_path: Path
 ) -> None:
     path = tmp_path / "box.jsonl"
     box = open_box(path)
-    box.creating("a")
-    box.creating("b")
+    for trial_id in ("a", "b", "c"):
+        box.creating(trial_id)
     box.created("b", "run-b")
-    assert not box.may_be_coming("a", 60)  # in this process calls end before the next is made
+    box.call_ended("c")
+    coming = {trial_id: box.may_be_coming(trial_id, 60) for trial_id in ("a", "b", "c", None)}
+    assert coming == {"a": True, "b": False, "c": False, None: False}
+    assert box.is_in_doubt("c")
     box.close()
     time.sleep(0.01)
     again = open_box(path)
-    coming = {trial_id: again.may_be_coming(trial_id, 60) for trial_id in ("a", "b", None)}
-    assert coming == {"a": True, "b": False, None: False}
+    assert again.may_be_coming("a", 60)
     assert not again.may_be_coming("a", 0.001)
-    again.creating("a")
-    assert not again.may_be_coming("a", 60)
 
 
 def test_the_disk_is_waited_for_batch_by_batch(

@@ -63,7 +63,6 @@ class Outbox:
         self._lock = threading.RLock()
         self._waiting: dict[int, Operation] = {}
         self._in_doubt: dict[str | None, float] = {}  # and when a call was made for it
-        self._start_time = time.time()
         self._is_synced = True
         self._all_in_doubt = False
         self._last_number = 0
@@ -119,14 +118,17 @@ class Outbox:
         """Whether a run may have been made of which we were never told."""
         return self._all_in_doubt or trial_id in self._in_doubt
 
-    def may_be_coming(self, trial_id: str | None, seconds: float) -> bool:
-        """Whether an earlier process called for a run in the last ``seconds``.
+    def call_ended(self, trial_id: str | None) -> None:
+        """Note that the last call for a run has ended: it makes none from now on."""
+        with self._lock:
+            self._in_doubt[trial_id] = 0.0
 
-        The call may have outlived the process, and not have made the run yet.
+    def may_be_coming(self, trial_id: str | None, seconds: float) -> bool:
+        """Whether a call for a run, of this process or an earlier one, may not have made it yet.
+
+        That is so for ``seconds`` after the call, unless it is known to have ended.
         """
-        call_time = self._in_doubt.get(trial_id, 0.0)
-        is_earlier = call_time < self._start_time
-        return is_earlier and abs(time.time() - call_time) < seconds
+        return abs(time.time() - self._in_doubt.get(trial_id, 0.0)) < seconds
 
     def sync(self) -> None:
         """Bring to the disk what has been noted; a power cut may take the rest."""
