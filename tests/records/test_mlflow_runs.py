@@ -349,6 +349,16 @@ def test_no_step_is_told_twice_when_the_outbox_is_lost(
     assert [(metric.step, metric.value) for metric in told] == [(1, 0.5)]
 
 
+def test_the_end_of_a_trial_without_a_run_is_nothing(tmp_path: Path, make_store: MakeStore) -> None:
+    uri = make_store(tmp_path)
+    runs = MlflowRuns(uri, tmp_path)
+    runs.start_search("s-1", {}, {})
+    runs.end_trial("a", TrialState.INTERRUPTED, {})
+    assert runs.close() == 0
+    assert runs.refusals == []
+    assert [run.info.run_name for run in runs_of(uri)] == ["s-1"]
+
+
 def test_nothing_to_send_needs_no_mlflow(tmp_path: Path) -> None:
     assert MlflowRuns(f"sqlite:///{tmp_path}/mlflow.db", tmp_path).close() == 0
     assert list(tmp_path.iterdir()) == []
