@@ -160,6 +160,7 @@ def _resume(
             remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
             if journal.warning is not None:
+                _teller(console)(journal.warning)
                 ready.notes.append(journal.warning)
             return _search(spec, past, ready, folder, uri, console)
 

@@ -31,6 +31,10 @@ class RayTrial:
 class Told(SearchObserver):
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.notes: list[str] = []
+
+    def noted(self, line: str) -> None:
+        self.notes.append(line)
 
     def trial_started(self, trial: TrialRecord) -> None:
         self.lines.append(f"{trial.trial_id} started")
@@ -181,7 +185,7 @@ def test_a_lost_trial_says_why(search: Search, tmp_path: Path, text: str, reason
     trial = RayTrial("0000", str(tmp_path / "error.txt"))
     search.callback.on_trial_start(0, [], trial)
     search.callback.on_trial_recover(0, [], trial)
-    assert search.callback.notes == [f"trial 0000 starts again: {reason}"]
+    assert search.callback.notes == [f"trial 0000 starts again: {reason}"] == search.told.notes
     assert search.log.trials["0000"].state is TrialState.RUNNING
     search.callback.on_trial_error(0, [], trial)
     record = search.log.trials["0000"]
@@ -230,7 +234,7 @@ def test_an_epoch_without_its_checkpoint_is_for_the_resume(search: Search) -> No
     assert search.ending.trouble == (
         "a checkpoint cannot be written on node: /out: No space left on device"
     )
-    assert search.callback.notes == ["a line"]
+    assert search.callback.notes == ["a line"] == search.told.notes
     search.callback.on_trial_complete(0, [], trial)  # it was the last one
     search.report(trial, 3, 0.5)  # it was not, and the next came before the search ended
     search.callback.on_trial_complete(0, [], trial)

@@ -62,7 +62,8 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
     ) -> None:
         """A trial reported an epoch; one that it repeats after a restart is not news."""
         record = self._log.trials[trial.config["trial_id"]]
-        self.notes += result.get("notes", [])
+        for line in result.get("notes", []):
+            self.note(line)
         if "unwritable" in result:
             host = result.get("hostname")
             self._ending.end_for(
@@ -94,7 +95,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory, and starts again."""
-        self.notes.append(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
+        self.note(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory too often."""
@@ -107,12 +108,17 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         """Let observers draw."""
         self._observer.tick()
 
+    def note(self, line: str) -> None:
+        """Tell a line for the person who runs the search, now and at its end."""
+        self.notes.append(line)
+        self._observer.noted(line)
+
     def _end_well(self, record: TrialRecord) -> None:
         record.state, record.reason = ended_state(record, self._max_epochs)
         path = checkpoint_of(self._folder(record), record.epochs)
         record.checkpoint = None if path is None else str(path.relative_to(self._root))
         if path is None and any(trial is record for trial in self._log.front()):
-            self.notes.append(lost_weights(record, "no checkpoint"))
+            self.note(lost_weights(record, "no checkpoint"))
         self.end(record)
 
     def end(self, record: TrialRecord, failed_at: str = "", traceback: str | None = None) -> None:

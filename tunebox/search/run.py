@@ -80,8 +80,10 @@ def run_search(
     observer = Observers([*observers, _Watch(budget)], ending)
     limits = FailureLimits(spec.search.max_failed_fraction)
     callback = LogCallback(past.log, observer, root, spec.search.max_epochs, limits, ending)
-    callback.notes += _find_weights(past.log, root)
+    without_weights = _find_weights(past.log, root)
     observer.search_started(past.log)
+    for line in without_weights:
+        callback.note(line)
     is_cut_short = True
     try:
         with interruptible() as interrupted:
