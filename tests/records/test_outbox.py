@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -123,6 +123,34 @@ def test_the_disk_is_waited_for_batch_by_batch(
     box.done([1])
     box.close()
     assert len(synced) == 2
+
+
+class SmallDisk:
+    """A file that takes some bytes more, and says so by its count, as an unbuffered one does."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self._file, self._room = file, room
+        self.name, self.close, self.fileno = file.name, file.close, file.fileno
+
+    def write(self, content: bytes) -> int:
+        count = self._file.write(content[: self._room])
+        self._room -= count
+        return count
+
+
+def test_half_a_line_on_a_full_disk_spoils_no_other(open_box: OpenBox, tmp_path: Path) -> None:
+    box = open_box(tmp_path / "box.jsonl")
+    assert box._file is not None
+    whole = box._file
+    box._file = cast(BinaryIO, SmallDisk(whole, 50))
+    box.add(LogMetrics("b", {"loss": 0.5}, 1, 3.0))
+    [warning] = box.warnings
+    assert warning.endswith("box.jsonl: not written: No space left on device")
+    box._file = whole  # there is room again
+    box.add(LogMetrics("b", {"loss": 0.25}, 2, 4.0))
+    box.close()
+    again = open_box(tmp_path / "box.jsonl")
+    assert again.waiting == [(2, LogMetrics("b", {"loss": 0.25}, 2, 4.0))]
 
 
 def test_what_was_told_is_known(open_box: OpenBox, tmp_path: Path) -> None:

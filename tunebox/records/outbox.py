@@ -6,6 +6,7 @@ deleted, ``done`` and ``refused`` with the numbers of operations, ``damaged`` wh
 no sense were left out.
 """
 
+import errno
 import json
 import logging
 import os
@@ -189,10 +190,13 @@ class Outbox:
     def _write(self, event: dict[str, Any]) -> None:
         if self._file is None:
             return
-        line = json.dumps(event) + "\n"
+        line_break = "\n" if self._needs_line_break else ""
+        line = f"{line_break}{json.dumps(event)}\n".encode()
         try:
-            self._file.write((("\n" if self._needs_line_break else "") + line).encode())
-            self._needs_line_break = self._is_synced = False
+            self._is_synced = False
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self._needs_line_break = False
         except OSError as error:  # a full disk: what is in memory is delivered all the same
             self._needs_line_break = True
             self._warn(f"{self._file.name}: not written: {error.strerror or error}")
