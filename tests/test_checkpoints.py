@@ -10,8 +10,9 @@ import torch
 
 from tunebox.checkpoints import (
     checkpoint_files,
+    checkpoint_of,
     damage,
-    keep_newest,
+    keep,
     read_checkpoint,
     remove_checkpoints,
     write_checkpoint,
@@ -41,17 +42,18 @@ def test_the_two_newest_are_kept_newest_first(tmp_path: Path) -> None:
     assert epochs_in(tmp_path / "t") == [100, 12]
     half_written = tmp_path / "t" / ".000101.pt.abc.part"  # by a worker that was killed
     half_written.touch()
-    kept = keep_newest(tmp_path / "t")
+    keep(tmp_path / "t", ["000012.pt"])
     assert not half_written.exists()
-    assert kept == tmp_path / "t" / "000100.pt"
-    assert epochs_in(tmp_path / "t") == [100]
+    assert epochs_in(tmp_path / "t") == [12]
+    assert checkpoint_of(tmp_path / "t", 12) == tmp_path / "t" / "000012.pt"
+    assert checkpoint_of(tmp_path / "t", 100) is None
     remove_checkpoints(tmp_path / "t")
     assert not (tmp_path / "t").exists()
 
 
 def test_a_folder_that_is_absent_has_none(tmp_path: Path) -> None:
     assert checkpoint_files(tmp_path / "t") == []
-    assert keep_newest(tmp_path / "t") is None
+    assert checkpoint_of(tmp_path / "t", 1) is None
     remove_checkpoints(tmp_path / "t")
 
 

@@ -126,3 +126,12 @@ def test_time_left_before_the_first_trial_ended(clock: Clock) -> None:
     clock.now += 10
     watched.progress.tick()
     assert "front 0, hypervolume 0.0000, time left unknown\n" in watched.text
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_note_is_printed_at_once(clock: Clock, is_terminal: bool) -> None:
+    watched = Watched(is_terminal)
+    watched.progress.noted("trial 0000 starts again: " + "its worker process died " * 9)
+    assert watched.text.count("trial 0000 starts again: its worker") == 1
+    watched.progress.search_ended(False)
+    assert watched.text.count("trial 0000 starts again: its worker") == 1

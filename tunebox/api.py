@@ -1,5 +1,7 @@
 """What the verbs do, for Python: search, replay, train, evaluate, export and read the front."""
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tunebox.errors import SearchFileError
+from tunebox.errors import ClusterError, SearchFileError
 from tunebox.evaluate import evaluate
 from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import JournalWriter, cut_journal, make_journal, read_journal
@@ -160,6 +162,7 @@ def _resume(
             remove_unfinished(folder.root)
             uri = search_tracking_uri(folder, tracking_uri)
             if journal.warning is not None:
+                _teller(console)(journal.warning)
                 ready.notes.append(journal.warning)
             return _search(spec, past, ready, folder, uri, console)
 
@@ -184,6 +187,8 @@ def _cluster(
     data = _fixed_config(spec).data
     if is_to_start(spec.search.address):
         check_data(data)  # before Ray starts, which takes seconds
+    else:
+        _check_command_line()
     with connect(spec.search.address) as cluster:
         asked = asked_by_a_trial(spec.search)
         waits = check_room(spec.search, asked)
@@ -197,6 +202,16 @@ def _cluster(
             _teller(console)(line)
         settled = {"cpus_per_trial": asked["CPU"], "gpus_per_trial": asked["GPU"]}
         yield replace(spec, search=spec.search.model_copy(update=settled)), ready
+
+
+def _check_command_line() -> None:
+    """Raise ClusterError if this program was given a password that Ray would show to others."""
+    uris = [uri for word in sys.argv for uri in re.findall(r"[\w+]+://\S+", word)]
+    if any(public_uri(uri) != uri for uri in uris):
+        raise ClusterError(
+            "the Ray cluster would show the command line of this search, which has a password in "
+            "it; put the address into MLFLOW_TRACKING_URI instead of --tracking-uri"
+        )
 
 
 def _known(spec: SearchSpec, console: Console | None) -> list[TrialRecord]:

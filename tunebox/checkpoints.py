@@ -38,6 +38,12 @@ def checkpoint_epoch(path: Path) -> int:
     return int(path.stem)
 
 
+def checkpoint_of(folder: Path, epoch: int) -> Path | None:
+    """Return the checkpoint that was written after ``epoch`` epochs, None if there is none."""
+    files = checkpoint_files(folder)
+    return next((path for path in files if checkpoint_epoch(path) == epoch), None)
+
+
 def write_checkpoint(folder: Path, epoch: int, content: Mapping[str, Any]) -> None:
     """Write the checkpoint of ``epoch`` in one step, and remove all but the newest `KEPT`.
 
@@ -72,15 +78,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise RecordsError(f"{path} has format {content.get('format')!r}, expected {FORMAT}")
     return content
-
-
-def keep_newest(folder: Path) -> Path | None:
-    """Remove all checkpoints of a trial but the newest, and return that one; None without any."""
-    files = checkpoint_files(folder)
-    if not files:
-        return None
-    keep(folder, [files[0].name])
-    return files[0]
 
 
 def keep(folder: Path, names: Collection[str]) -> None:

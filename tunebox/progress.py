@@ -49,6 +49,10 @@ class SearchProgress(SearchObserver):
         """Measure the front, which only ended trials change."""
         self._measure_front()
 
+    def noted(self, line: str) -> None:
+        """Print the line, on a terminal above the display."""
+        self._console.print(line, soft_wrap=True, highlight=False)
+
     def _measure_front(self) -> None:
         self._front_size = len(self._log.front())
         self._hypervolume = self._log.hypervolume()

@@ -211,6 +211,9 @@ class SearchObserver:
     def trial_ended(self, trial: TrialRecord) -> None:
         """A trial is in its last state; its checkpoint, if it keeps one, is on disk."""
 
+    def noted(self, line: str) -> None:
+        """Something happened that a person may want to know, such as the restart of a trial."""
+
     def tick(self) -> None:
         """Called several times a second while the search runs."""
 

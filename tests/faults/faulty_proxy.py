@@ -8,7 +8,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Fault = Literal["error", "lost answer", "late answer"]
+Fault = Literal["error", "lost answer", "late answer", "late request"]
 LATE = 2.5  # seconds
 
 
@@ -21,6 +21,7 @@ class FaultyProxy:
         self.share = 0.0  # of the requests that meet one of the faults
         self.delay = 0.0  # seconds before each answer
         self.counts: Counter[str] = Counter()
+        self.num_carried_out_late = 0
         self.authorizations: set[str | None] = set()
         self._generator = random.Random(seed)
         self._lock = threading.Lock()
@@ -59,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "error":
             self._answer(500, [], b"out of order")
             return
+        if fault == "late request":  # as if it waited in the server: nobody waits for its answer
+            time.sleep(LATE)
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.target, timeout=30)
         try:
             headers = {name: value for name, value in self.headers.items() if name != "Host"}
@@ -69,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault = "lost answer"
         finally:
             connection.close()
+        if fault == "late request":
+            self.proxy.num_carried_out_late += 1
         if fault == "lost answer":
             self.close_connection = True  # the server did the work, and nobody hears of it
             return

@@ -64,10 +64,15 @@ def make_recorder(folder: SearchFolder, uri: str) -> SearchRecorder:
 
 
 def wait_until_delivered(recorder: SearchRecorder, seconds: float = 90) -> None:
+    runs = recorder._runs
+    assert runs is not None
+    wait_until(lambda: runs.num_waiting == 0, seconds)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
-    assert recorder._runs is not None
-    while recorder._runs.num_waiting:
-        assert time.monotonic() < deadline, recorder._runs.error
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -118,6 +123,27 @@ def test_calls_that_fail_at_random(
     assert recorder.warnings == []
     assert proxy.counts[fault] >= 2
     check_records(folder.root, running.uri)
+
+
+def test_a_call_that_the_server_has_still_to_carry_out_makes_the_one_run(
+    folder: SearchFolder,
+    proxy: FaultyProxy,
+    running: MlflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    runs = MlflowRuns(proxy.uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
+    runs.start_search(folder.name, {}, {})
+    wait_until(lambda: runs.num_waiting == 0)
+    proxy.faults, proxy.share = ("late request",), 1.0
+    runs.start_trial("a", {})
+    wait_until(lambda: proxy.counts["late request"] > 0)
+    proxy.share = 0.0
+    wait_until(lambda: runs.num_waiting == 0 and proxy.num_carried_out_late > 0)
+    assert runs.close() == 0
+    [run] = child_runs(folder.root, running.uri)
+    assert run.info.run_id == runs.run_id("a")
 
 
 def test_a_slow_server_costs_the_search_no_time(

@@ -3,6 +3,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,38 @@ def test_ids_are_noted_without_credentials(tmp_path: Path, make_store: MakeStore
     assert runs.parent_run_id is not None
     assert runs.parent_run_id in text
     assert "timeout" not in text
+
+
+def test_no_step_is_told_twice_when_the_outbox_is_lost(
+    tmp_path: Path, make_store: MakeStore
+) -> None:
+    uri, outbox = make_store(tmp_path), tmp_path / "outbox.jsonl"
+    for clean, volume in ((0.5, 0.25), (0.7, 0.5)):
+        outbox.unlink(missing_ok=True)
+        runs = MlflowRuns(uri, tmp_path, tmp_path / "mlflow.json", outbox)
+        runs.start_search("s-1", {}, {})
+        runs.start_trial("a", {}, START)
+        time.sleep(0.002)  # MLflow counts milliseconds
+        runs.log_search_metrics(1, {"hypervolume": volume})
+        # what a full disk kept from the journal is trained again, at another time
+        runs.log_report("a", replace(make_report(1, clean, 0.5), time=START + clean))
+        assert runs.close() == 0
+    client = MlflowClient(tracking_uri=uri)
+    [parent, trial] = sorted(runs_of(uri), key=lambda run: str(run.info.run_name), reverse=True)
+    told = client.get_metric_history(parent.info.run_id, "hypervolume")
+    assert [(metric.step, metric.value) for metric in told] == [(1, 0.25), (2, 0.5)]
+    told = client.get_metric_history(trial.info.run_id, "clean_accuracy")
+    assert [(metric.step, metric.value) for metric in told] == [(1, 0.5)]
+
+
+def test_the_end_of_a_trial_without_a_run_is_nothing(tmp_path: Path, make_store: MakeStore) -> None:
+    uri = make_store(tmp_path)
+    runs = MlflowRuns(uri, tmp_path)
+    runs.start_search("s-1", {}, {})
+    runs.end_trial("a", TrialState.INTERRUPTED, {})
+    assert runs.close() == 0
+    assert runs.refusals == []
+    assert [run.info.run_name for run in runs_of(uri)] == ["s-1"]
 
 
 def test_nothing_to_send_needs_no_mlflow(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
@@ -89,23 +89,23 @@ def test_what_is_added_is_there_after_a_crash(open_box: OpenBox, tmp_path: Path)
     assert again.waiting[-1][0] == len(added) + 1  # no number is given twice
 
 
-def test_a_call_of_an_earlier_process_may_still_make_its_run(
+def test_a_call_that_has_not_ended_may_still_make_its_run(
     open_box: OpenBox, tmp_path: Path
 ) -> None:
     path = tmp_path / "box.jsonl"
     box = open_box(path)
-    box.creating("a")
-    box.creating("b")
+    for trial_id in ("a", "b", "c"):
+        box.creating(trial_id)
     box.created("b", "run-b")
-    assert not box.may_be_coming("a", 60)  # in this process calls end before the next is made
+    box.call_ended("c")
+    coming = {trial_id: box.may_be_coming(trial_id, 60) for trial_id in ("a", "b", "c", None)}
+    assert coming == {"a": True, "b": False, "c": False, None: False}
+    assert box.is_in_doubt("c")
     box.close()
     time.sleep(0.01)
     again = open_box(path)
-    coming = {trial_id: again.may_be_coming(trial_id, 60) for trial_id in ("a", "b", None)}
-    assert coming == {"a": True, "b": False, None: False}
+    assert again.may_be_coming("a", 60)
     assert not again.may_be_coming("a", 0.001)
-    again.creating("a")
-    assert not again.may_be_coming("a", 60)
 
 
 def test_the_disk_is_waited_for_batch_by_batch(
@@ -123,6 +123,34 @@ def test_the_disk_is_waited_for_batch_by_batch(
     box.done([1])
     box.close()
     assert len(synced) == 2
+
+
+class SmallDisk:
+    """A file that takes some bytes more, and says so by its count, as an unbuffered one does."""
+
+    def __init__(self, file: BinaryIO, room: int) -> None:
+        self._file, self._room = file, room
+        self.name, self.close, self.fileno = file.name, file.close, file.fileno
+
+    def write(self, content: bytes) -> int:
+        count = self._file.write(content[: self._room])
+        self._room -= count
+        return count
+
+
+def test_half_a_line_on_a_full_disk_spoils_no_other(open_box: OpenBox, tmp_path: Path) -> None:
+    box = open_box(tmp_path / "box.jsonl")
+    assert box._file is not None
+    whole = box._file
+    box._file = cast(BinaryIO, SmallDisk(whole, 50))
+    box.add(LogMetrics("b", {"loss": 0.5}, 1, 3.0))
+    [warning] = box.warnings
+    assert warning.endswith("box.jsonl: not written: No space left on device")
+    box._file = whole  # there is room again
+    box.add(LogMetrics("b", {"loss": 0.25}, 2, 4.0))
+    box.close()
+    again = open_box(tmp_path / "box.jsonl")
+    assert again.waiting == [(2, LogMetrics("b", {"loss": 0.25}, 2, 4.0))]
 
 
 def test_what_was_told_is_known(open_box: OpenBox, tmp_path: Path) -> None:

@@ -116,8 +116,9 @@ def test_a_search_that_knows_less_than_it_told_writes_its_trials_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("damage", [as_it_is, Path.unlink])
 def test_an_interrupted_search_is_opened_again_and_extended(
-    folder: SearchFolder, make_store: MakeStore
+    folder: SearchFolder, make_store: MakeStore, damage: Callable[[Path], None]
 ) -> None:
     uri = make_store(folder.root.parent)
     recorder, search = make_recorder(folder, uri), MadeSearch(8)
@@ -132,13 +133,14 @@ def test_an_interrupted_search_is_opened_again_and_extended(
     check_records(folder.root, uri, status="KILLED")
     before = run_ids(folder, uri)
 
+    damage(folder.outbox)
     for trial in running:
         trial.state, trial.end_time = TrialState.RUNNING, None
     recorder = make_recorder(folder, uri)
     recorder.search_started(search.log)
     search.run(recorder)
     recorder.search_ended(interrupted=False)
-    assert recorder.warnings == []
+    assert len(recorder.warnings) == (0 if damage is as_it_is else 1)
     check_records(folder.root, uri)
     assert before.items() <= run_ids(folder, uri).items()
 

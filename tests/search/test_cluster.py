@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,6 +49,49 @@ def test_what_ray_start_made_is_joined_and_left_running(
     port = ray_cluster.address.split(":")[1]
     assert found[1] == port
     socket.create_connection(("127.0.0.1", int(port)), 5).close()
+
+
+TWO_CLUSTERS = """
+import sys, ray, psutil  # Ray brings it
+from tunebox.search.cluster import connect
+
+def listens():
+    me = psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                yield connection.laddr.ip
+
+for address in ("local", sys.argv[1]):
+    with connect(address) as line:
+        ray.get(ray.remote(lambda: None).remote())  # so that a worker is there
+        print(line, sorted(set(listens())), sep="; ")
+"""
+
+
+def test_a_ray_that_is_started_is_heard_on_this_machine_alone(ray_address: str) -> None:
+    """And one that runs can be joined afterwards."""
+    command = [sys.executable, "-c", TWO_CLUSTERS, ray_address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stderr
+    started, joined = done.stdout.splitlines()
+    assert started.startswith("started Ray on this machine")
+    addresses = set(re.findall(r"'(\S+)'", started))
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+    assert joined.startswith(f"joined the Ray cluster at {ray_address}")
+
+
+def test_a_password_that_a_cluster_would_show_is_refused(home: Path, ray_address: str) -> None:
+    uri = "http://me:open-sesame@127.0.0.1:1"
+    options = ("--address", ray_address, f"--tracking-uri={uri}")
+    done = run_tunebox("search", "methods.yaml", *options, cwd=home)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the Ray cluster would show the command line")
+    assert "MLFLOW_TRACKING_URI" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "open-sesame" not in done.stderr
+    assert [path.name for path in home.iterdir()] == ["methods.yaml"]
 
 
 @pytest.mark.usefixtures("joined")

@@ -50,6 +50,9 @@ class Hearing(SearchObserver):
     def trial_reported(self, trial: TrialRecord, report: Report) -> None:
         self.heard.append("reported")
 
+    def trial_ended(self, trial: TrialRecord) -> None:
+        self.heard.append("ended")
+
     def tick(self) -> None:
         self.heard.append("tick")
 
@@ -73,6 +76,29 @@ def test_who_cannot_write_ends_the_search_and_the_others_still_hear() -> None:
     observers.trial_reported(trial, Report(1, {}, 0.0))
     observers.tick()
     assert first.heard == last.heard == ["started", "reported", "tick"]
+    assert ending.trouble == "/out/journal.jsonl: No space left on device"
+
+
+class FullJournal(Hearing):
+    """As the journal: it says once that it cannot write, and then keeps nothing more."""
+
+    def trial_reported(self, trial: TrialRecord, report: Report) -> None:
+        if report.epoch == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", "/out/journal.jsonl")
+        super().trial_reported(trial, report)
+
+
+def test_what_the_journal_cannot_keep_nobody_else_hears() -> None:
+    ending, other = make_ending(), Hearing()
+    observers = Observers([FullJournal(), other], ending)
+    trial = ended(TrialState.RUNNING)
+    observers.trial_started(trial)
+    for epoch in (1, 2, 3):
+        observers.trial_reported(trial, Report(epoch, {}, 0.0))
+    observers.trial_started(trial)
+    observers.tick()
+    observers.trial_ended(trial)
+    assert other.heard == ["started", "reported", "tick", "ended"]
     assert ending.trouble == "/out/journal.jsonl: No space left on device"
 
 

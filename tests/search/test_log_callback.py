@@ -32,6 +32,10 @@ class RayTrial:
 class Told(SearchObserver):
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.notes: list[str] = []
+
+    def noted(self, line: str) -> None:
+        self.notes.append(line)
 
     def trial_started(self, trial: TrialRecord) -> None:
         self.lines.append(f"{trial.trial_id} started")
@@ -96,6 +100,35 @@ def test_weights_are_kept_for_the_front_alone(search: Search) -> None:
     assert search.told.lines[-1] == "0002 stopped checkpoints/0002/000003.pt"
 
 
+def test_weights_of_a_later_epoch_are_not_those_of_the_trial(search: Search) -> None:
+    """Before a power cut it was trained further than the journal tells."""
+    folder = search.root / "checkpoints" / "0000"
+    folder.mkdir(parents=True)
+    for epoch in (4, 6):
+        (folder / f"{epoch:06d}.pt").write_bytes(b"weights")
+    trial = RayTrial("0000")
+    search.callback.on_trial_start(0, [], trial)
+    for epoch in (1, 2, 3, 4):
+        search.report(trial, epoch, 0.5)
+    search.callback.on_trial_complete(0, [], trial)
+    assert search.log.trials["0000"].checkpoint == "checkpoints/0000/000004.pt"
+    assert search.files() == ["checkpoints/0000/000004.pt"]
+
+
+def test_a_trial_of_the_front_without_the_weights_of_its_end_has_none(search: Search) -> None:
+    folder = search.root / "checkpoints" / "0000"
+    folder.mkdir(parents=True)
+    (folder / "000006.pt").write_bytes(b"weights")
+    trial = RayTrial("0000")
+    search.callback.on_trial_start(0, [], trial)
+    search.report(trial, 1, 0.5)
+    search.callback.on_trial_complete(0, [], trial)
+    assert search.told.lines[-1] == "0000 stopped None"
+    assert search.files() == []
+    [line] = search.callback.notes
+    assert line.startswith("trial 0000 is on the front and has lost its weights (no checkpoint)")
+
+
 def test_a_repeated_epoch_is_not_news(search: Search) -> None:
     trial = RayTrial("0000")
     for _ in range(2):  # the second time on another worker
@@ -154,7 +187,7 @@ def test_a_lost_trial_says_why(search: Search, tmp_path: Path, text: str, reason
     trial = RayTrial("0000", str(tmp_path / "error.txt"))
     search.callback.on_trial_start(0, [], trial)
     search.callback.on_trial_recover(0, [], trial)
-    assert search.callback.notes == [f"trial 0000 starts again: {reason}"]
+    assert search.callback.notes == [f"trial 0000 starts again: {reason}"] == search.told.notes
     assert search.log.trials["0000"].state is TrialState.RUNNING
     search.callback.on_trial_error(0, [], trial)
     record = search.log.trials["0000"]
@@ -203,12 +236,18 @@ def test_a_trial_that_failed_without_a_word_is_failed(
     assert reasons == [text or "Ray gave no reason", "Ray gave no reason"]
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_the_search(search: Search) -> None:
+def test_an_epoch_without_its_checkpoint_is_for_the_resume(search: Search) -> None:
     trial = RayTrial("0000")
     search.callback.on_trial_start(0, [], trial)
-    search.report(trial, 1, 0.5, unwritable="/out: No space left on device", notes=["a line"])
+    search.report(trial, 1, 0.5)
+    search.report(trial, 2, 0.5, unwritable="/out: No space left on device", notes=["a line"])
     assert search.ending.trouble == (
         "a checkpoint cannot be written on node: /out: No space left on device"
     )
-    assert search.callback.notes == ["a line"]
-    assert search.told.lines[-1] == "0000 epoch 1"  # what it reported counts all the same
+    assert search.callback.notes == ["a line"] == search.told.notes
+    search.callback.on_trial_complete(0, [], trial)  # it was the last one
+    search.report(trial, 3, 0.5)  # it was not, and the next came before the search ended
+    search.callback.on_trial_complete(0, [], trial)
+    assert search.told.lines == ["0000 started", "0000 epoch 1"]
+    record = search.log.trials["0000"]
+    assert (record.state, record.epochs) == (TrialState.RUNNING, 1)

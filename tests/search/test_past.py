@@ -11,9 +11,10 @@ import pytest
 from tests.search.make_search import make_decisions, make_spec, metrics_at
 from tunebox.errors import RecordsError
 from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
+from tunebox.search.budget import Budget
 from tunebox.search.decisions import Decisions
 from tunebox.search.past import Past, take_up
-from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.search_spec import HypervolumeStalls, SearchSettings, SearchSpec, StopWhen
 from tunebox.spec.space import Values
 from tunebox.trials import Report, TrialRecord, TrialState, ended_state
 
@@ -147,6 +148,30 @@ def test_an_end_that_was_decided_and_not_written_is_made_up_for(search: TwoWorke
         assert (record.trial_id, record.state) == (ended.trial_id, state)
         assert record.reason == ended.reason
         assert ended.trial_id not in past.waiting
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_cut_anywhere_every_end_counts_once_towards_a_stall(
+    search: TwoWorkers, is_interrupted: bool
+) -> None:
+    stalls = HypervolumeStalls(trials=3, tolerance=0.05)
+    settings = SearchSettings(stop_when=StopWhen(hypervolume_stalls=stalls))
+    num_decided = 0
+    for end in range(len(search.events)):
+        events = search.events[:end]
+        if is_interrupted:
+            started = {e.trial_id for e in events if isinstance(e, Started)}
+            over = {e.trial_id for e in events if isinstance(e, Ended)}
+            states = [Ended(i, TrialState.INTERRUPTED, None, 4.0) for i in sorted(started - over)]
+            events = [*events, *states]
+        past = take_up(search.spec, events)
+        budget = Budget(settings, past.log)
+        for record in past.decided:
+            record.end_time = 5.0
+            budget.ended(record)
+        assert budget.spent(0.0) == Budget(settings, past.log).spent(0.0)
+        num_decided += len(past.decided)
+    assert num_decided >= 25
 
 
 def broken(events: list[TrialEvent], what: str) -> list[TrialEvent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.records.make_log import OBJECTIVES, make_trial
@@ -12,7 +13,7 @@ from tests.search.make_search import SEARCH_FILE
 from tunebox.checkpoints import checkpoint_files, write_checkpoint
 from tunebox.events import Planned, Reported, Started, TrialEvent
 from tunebox.search.past import take_up
-from tunebox.search.run import _find_weights, why_none
+from tunebox.search.run import _find_weights, run_search, why_none
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.space import Values
 from tunebox.spec.yaml_source import parse_yaml
@@ -43,12 +44,43 @@ def test_the_weights_of_the_front_are_noted_and_lost_ones_told(tmp_path: Path) -
         assert line.startswith(f"trial {trial_id} is on the front and has lost its weights (")
 
 
-def test_a_resume_whose_budget_is_spent_says_what_to_raise() -> None:
-    values: Values = {"model/width": 8, "model/depth": 2, "losses": "clean_only"}
-    values |= {"optimizer/lr": 0.1, "optimizer/momentum": 0.5}
+VALUES: Values = {
+    **{"model/width": 8, "model/depth": 2, "losses": "clean_only"},
+    **{"optimizer/lr": 0.1, "optimizer/momentum": 0.5},
+}
+
+
+def events_of_a_trial(num_reports: int) -> list[TrialEvent]:
     metrics = {"clean_accuracy": 0.5, "noisy_accuracy": 0.5, "train_loss": 0.5}
-    events: list[TrialEvent] = [Planned("0000", values), Started("0000", 1.0)]
-    events += [Reported("0000", Report(1, metrics, 2.0), "node")]
+    events: list[TrialEvent] = [Planned("0000", VALUES), Started("0000", 1.0)]
+    for epoch in range(1, num_reports + 1):
+        events.append(Reported("0000", Report(epoch, metrics, 2.0), "node"))
+    return events
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_an_end_that_is_made_up_for_keeps_the_weights_that_are_whole(
+    tmp_path: Path, is_damaged: bool
+) -> None:
+    spec = spec_from_source(parse_yaml(SEARCH_FILE, "made.yaml"), {"trials": 1})
+    folder = tmp_path / "checkpoints" / "0000"
+    folder.parent.mkdir()
+    for epoch in (3, 9):
+        write_checkpoint(folder, epoch, {"weights": torch.zeros(1000)})
+    newest = folder / "000009.pt"
+    if is_damaged:
+        newest.write_bytes(newest.read_bytes()[:-500])
+    past = take_up(spec, events_of_a_trial(9))
+    outcome = run_search(spec, past, tmp_path, [])
+    [trial] = outcome.log.front()
+    kept = None if is_damaged else "checkpoints/0000/000009.pt"
+    assert trial.checkpoint == kept
+    assert [path.name for path in checkpoint_files(folder)] == ([] if is_damaged else [newest.name])
+    assert len(outcome.notes) == is_damaged
+
+
+def test_a_resume_whose_budget_is_spent_says_what_to_raise() -> None:
+    events = events_of_a_trial(1)
 
     def why(**options: Any) -> str | None:
         spec = spec_from_source(parse_yaml(SEARCH_FILE, "made.yaml"), options)

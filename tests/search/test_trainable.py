@@ -15,6 +15,7 @@ from optuna.trial import TrialState as OptunaState
 from ray.tune import PlacementGroupFactory
 
 from tunebox.checkpoints import checkpoint_files
+from tunebox.errors import NodeError, first_line
 from tunebox.search import trainable as trainable_module
 from tunebox.search.decisions import Decisions
 from tunebox.search.past import Past
@@ -226,17 +227,24 @@ def test_an_exception_is_told_with_its_traceback(
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
         MemoryError(),
+        torch.AcceleratorError(
+            "CUDA error: an illegal memory access was encountered\n"
+            "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
+        ),
+        RuntimeError("CUDA error: unspecified launch failure"),
     ],
 )
-def test_without_memory_the_actor_ends(
+def test_without_memory_or_its_gpu_the_actor_ends(
     spec: SearchSpec, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(self: TrialRun) -> dict[str, float]:
         raise error
 
     monkeypatch.setattr(TrialRun, "run_epoch", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(NodeError) as raised:
         LocalTrial(config_of(spec, "clean_only")).step()
+    assert str(raised.value) == f"{type(error).__name__}: {first_line(error)}"
+    assert "\n" not in str(raised.value)
 
 
 def test_no_checkpoint_of_a_diverged_trial(spec: SearchSpec, tmp_path: Path) -> None:

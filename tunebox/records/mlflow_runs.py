@@ -176,8 +176,8 @@ class MlflowRuns:
         tags: Mapping[str, str],
         end_time: float | None = None,
     ) -> None:
-        """Close the child run of a trial, unless it was told before."""
-        if self.told_state(trial_id) is not state:
+        """Close the child run of a trial, unless it has none or it was told before."""
+        if self.told_state(trial_id) not in (None, state):
             all_tags = {STATE_TAG: state.value, **tags}
             self._post(EndTrial(trial_id, _RUN_STATUS[state], all_tags, end_time or time.time()))
 

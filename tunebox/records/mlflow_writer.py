@@ -56,7 +56,8 @@ class MlflowWriter:
         self._outbox = outbox
         self._ids_file = ids_file
         self._runs_of_before = set(outbox.run_ids.values())
-        self._steps: dict[tuple[str, str], set[int]] = {}  # of their metrics, by run and key
+        # the steps of their metrics by time, by run and key
+        self._steps: dict[tuple[str, str], dict[int, int]] = {}
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = get_or_create_experiment(self.client, uri, out)
         self._check_store()
@@ -112,20 +113,29 @@ class MlflowWriter:
         if trial_id not in self._outbox.run_ids:
             run_id = self._look_up(trial_id, key)
             if run_id is None:
-                self._outbox.creating(trial_id)
-                name = start.name if isinstance(start, StartSearch) else start.trial_id
-                run = self.client.create_run(
-                    self.experiment_id, round(start.time * 1000), tags=tags, run_name=name
-                )
-                run_id = str(run.info.run_id)
+                run_id = self._create(trial_id, start, tags)
             self._outbox.created(trial_id, run_id)
         if trial_id is None:
             self._write_ids()
 
+    def _create(
+        self, trial_id: str | None, start: StartSearch | StartTrial, tags: dict[str, str]
+    ) -> str:
+        self._outbox.creating(trial_id)
+        name = start.name if isinstance(start, StartSearch) else start.trial_id
+        milliseconds = round(start.time * 1000)
+        try:
+            run = self.client.create_run(self.experiment_id, milliseconds, tags=tags, run_name=name)
+        except Exception as error:
+            if not _is_unanswered(error):
+                self._outbox.call_ended(trial_id)
+            raise
+        return str(run.info.run_id)
+
     def _look_up(self, trial_id: str | None, key: str) -> str | None:
         """Return the run that a call has made whose answer was lost, if there was such a call.
 
-        A server may still be busy with the last call of a process that has just ended.
+        A server may still be busy with a call that nobody waited for to its end.
         """
         if not self._outbox.is_in_doubt(trial_id):
             return None
@@ -133,6 +143,8 @@ class MlflowWriter:
             if not self._outbox.may_be_coming(trial_id, _CALL_SECONDS):
                 break
             time.sleep(_LOOK_PAUSE)
+        if run_id is not None:
+            self._runs_of_before.add(run_id)
         return run_id
 
     def _find(self, key: str) -> str | None:
@@ -164,7 +176,7 @@ class MlflowWriter:
         log_values(
             self.client,
             run_id,
-            metrics=self._new_metrics(run_id, update.metrics),
+            metrics=self._new_metrics(run_id, update),
             params=update.params,
             tags={name: value for name, value in update.tags.items() if value is not None},
         )
@@ -175,21 +187,29 @@ class MlflowWriter:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # set and taken away unsent
                     raise
 
-    def _new_metrics(self, run_id: str, operations: Iterable[LogMetrics]) -> list[Metric]:
+    def _new_metrics(self, run_id: str, update: RunUpdate) -> list[Metric]:
         """Return the metrics that the run does not have from a process before this one.
 
-        On a full disk that process told what neither outbox nor journal could keep: its epochs are
-        trained and told once more, at another time.
+        Where a full disk kept something from outbox and journal, or the outbox was lost, epochs are
+        told once more, at another time. The metrics of the search are news at any time.
         """
-        metrics = [metric for operation in operations for metric in _metrics(operation)]
+        metrics = [metric for operation in update.metrics for metric in _metrics(operation)]
         if run_id not in self._runs_of_before:
             return metrics
-        return [m for m in metrics if m.step not in self._steps_of_before(run_id, m.key)]
+        if update.trial_id is None:
+            return [self._behind_those_of_before(run_id, metric) for metric in metrics]
+        return [m for m in metrics if m.step not in self._steps_of_before(run_id, m.key).values()]
 
-    def _steps_of_before(self, run_id: str, key: str) -> set[int]:
+    def _behind_those_of_before(self, run_id: str, metric: Metric) -> Metric:
+        steps = self._steps_of_before(run_id, metric.key)
+        if metric.timestamp not in steps:  # else it is sent again
+            steps[metric.timestamp] = max([metric.step, *(step + 1 for step in steps.values())])
+        return Metric(metric.key, metric.value, metric.timestamp, steps[metric.timestamp])
+
+    def _steps_of_before(self, run_id: str, key: str) -> dict[int, int]:
         if (run_id, key) not in self._steps:
             history = self.client.get_metric_history(run_id, key)
-            self._steps[run_id, key] = {metric.step for metric in history}
+            self._steps[run_id, key] = {metric.timestamp: metric.step for metric in history}
         return self._steps[run_id, key]
 
     def _send_table(self, run_id: str, table: LogTable) -> None:
@@ -199,6 +219,16 @@ class MlflowWriter:
         self.client.set_tag(
             run_id, _TABLES_TAG, json.dumps([{"path": table.file, "type": "table"}])
         )
+
+
+def _is_unanswered(error: Exception) -> bool:
+    """Whether a call failed so that the server may have it and not be done with it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError | ConnectionResetError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _metrics(operation: LogMetrics) -> list[Metric]:

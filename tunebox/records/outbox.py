@@ -6,6 +6,7 @@ deleted, ``done`` and ``refused`` with the numbers of operations, ``damaged`` wh
 no sense were left out.
 """
 
+import errno
 import json
 import logging
 import os
@@ -63,7 +64,6 @@ class Outbox:
         self._lock = threading.RLock()
         self._waiting: dict[int, Operation] = {}
         self._in_doubt: dict[str | None, float] = {}  # and when a call was made for it
-        self._start_time = time.time()
         self._is_synced = True
         self._all_in_doubt = False
         self._last_number = 0
@@ -119,14 +119,17 @@ class Outbox:
         """Whether a run may have been made of which we were never told."""
         return self._all_in_doubt or trial_id in self._in_doubt
 
-    def may_be_coming(self, trial_id: str | None, seconds: float) -> bool:
-        """Whether an earlier process called for a run in the last ``seconds``.
+    def call_ended(self, trial_id: str | None) -> None:
+        """Note that the last call for a run has ended: it makes none from now on."""
+        with self._lock:
+            self._in_doubt[trial_id] = 0.0
 
-        The call may have outlived the process, and not have made the run yet.
+    def may_be_coming(self, trial_id: str | None, seconds: float) -> bool:
+        """Whether a call for a run, of this process or an earlier one, may not have made it yet.
+
+        That is so for ``seconds`` after the call, unless it is known to have ended.
         """
-        call_time = self._in_doubt.get(trial_id, 0.0)
-        is_earlier = call_time < self._start_time
-        return is_earlier and abs(time.time() - call_time) < seconds
+        return abs(time.time() - self._in_doubt.get(trial_id, 0.0)) < seconds
 
     def sync(self) -> None:
         """Bring to the disk what has been noted; a power cut may take the rest."""
@@ -187,10 +190,13 @@ class Outbox:
     def _write(self, event: dict[str, Any]) -> None:
         if self._file is None:
             return
-        line = json.dumps(event) + "\n"
+        line_break = "\n" if self._needs_line_break else ""
+        line = f"{line_break}{json.dumps(event)}\n".encode()
         try:
-            self._file.write((("\n" if self._needs_line_break else "") + line).encode())
-            self._needs_line_break = self._is_synced = False
+            self._is_synced = False
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self._needs_line_break = False
         except OSError as error:  # a full disk: what is in memory is delivered all the same
             self._needs_line_break = True
             self._warn(f"{self._file.name}: not written: {error.strerror or error}")

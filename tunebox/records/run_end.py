@@ -43,5 +43,7 @@ def read_run_end(path: Path) -> RunEnd | None:
         return RunEnd(**{field.name: content[field.name] for field in fields(RunEnd)})
     except FileNotFoundError:
         return None
+    except RecordsError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordsError(f"{path} cannot be read: {error!r}") from error

@@ -24,8 +24,12 @@ class Budget:
         self._volume = RunningHypervolume(log.objectives.reference_costs)
         self._volumes = [0.0]  # after each end of a trial
         unfinished = (TrialState.RUNNING, TrialState.INTERRUPTED)  # these will end once more
-        ended = [trial for trial in log.trials.values() if trial.state not in unfinished]
-        for trial in sorted(ended, key=lambda trial: trial.end_time or 0.0):
+        ended = [
+            (trial.end_time, trial)
+            for trial in log.trials.values()
+            if trial.end_time is not None and trial.state not in unfinished
+        ]
+        for _, trial in sorted(ended, key=lambda entry: entry[0]):
             self.ended(trial)
 
     def reported(self) -> None:

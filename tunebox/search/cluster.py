@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
+from ray._private import ray_constants
 
 import tunebox
 from tunebox.errors import ClusterError
@@ -76,13 +77,28 @@ def _init(address: str | None) -> str:
         return _join(None if address == "auto" else address, options)
     path = {} if checkout is None else {"PYTHONPATH": str(checkout.parent)}
     options["runtime_env"] = {"env_vars": {**_MALLOC, **path}}
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
-        **options,
-    )
+    with _on_loopback():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_LOCAL_OBJECT_STORE_BYTES,
+            **options,
+        )
     return f"started Ray on this machine ({_resources()})"
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have the servers of a Ray that starts listen on 127.0.0.1, as on macOS and Windows.
+
+    On Linux Ray has no setting for it: it takes the address of the network even for 127.0.0.1.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _join(address: str | None, options: dict[str, Any]) -> str:

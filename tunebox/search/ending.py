@@ -41,38 +41,60 @@ class Ending:
 
 
 class Observers(SearchObserver):
-    """Several observers as one: told in order, each even when one before it cannot write."""
+    """Several observers as one: told in order, each even when one before it cannot write.
+
+    The first keeps what a resume knows. From when it cannot, the others do not hear of trials that
+    are planned, start or report: the resume does that again, in its own way. They do hear of ends,
+    so that nothing is left open.
+    """
 
     def __init__(self, observers: Sequence[SearchObserver], ending: Ending) -> None:
         self._observers = observers
         self._ending = ending
+        self._is_kept = True
+
+    def _told(self, observer: SearchObserver, hook: str, what: tuple[Any, ...]) -> bool:
+        try:
+            getattr(observer, hook)(*what)
+        except OSError as error:
+            self._ending.end_for(describe_os_error(error))
+            return False
+        return True
 
     def _tell(self, hook: str, *what: Any) -> None:
-        for observer in self._observers:
-            try:
-                getattr(observer, hook)(*what)
-            except OSError as error:
-                self._ending.end_for(describe_os_error(error))
+        told = [self._told(observer, hook, what) for observer in self._observers]
+        self._is_kept = self._is_kept and told[0]
+
+    def _tell_if_kept(self, hook: str, *what: Any) -> None:
+        first, *others = self._observers
+        self._is_kept = self._is_kept and self._told(first, hook, what)
+        if self._is_kept:
+            for observer in others:
+                self._told(observer, hook, what)
 
     def search_started(self, log: TrialLog) -> None:
         """Tell all of them."""
         self._tell("search_started", log)
 
     def trial_planned(self, trial_id: str, settings: Any) -> None:
-        """Tell all of them."""
-        self._tell("trial_planned", trial_id, settings)
+        """Tell all of them, if it is kept."""
+        self._tell_if_kept("trial_planned", trial_id, settings)
 
     def trial_started(self, trial: TrialRecord) -> None:
-        """Tell all of them."""
-        self._tell("trial_started", trial)
+        """Tell all of them, if it is kept."""
+        self._tell_if_kept("trial_started", trial)
 
     def trial_reported(self, trial: TrialRecord, report: Any) -> None:
-        """Tell all of them."""
-        self._tell("trial_reported", trial, report)
+        """Tell all of them, if it is kept."""
+        self._tell_if_kept("trial_reported", trial, report)
 
     def trial_ended(self, trial: TrialRecord) -> None:
         """Tell all of them."""
         self._tell("trial_ended", trial)
+
+    def noted(self, line: str) -> None:
+        """Tell all of them."""
+        self._tell("noted", line)
 
     def tick(self) -> None:
         """Tell all of them."""

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from tunebox.checkpoints import checkpoint_files, keep_newest, remove_checkpoints
+from tunebox.checkpoints import checkpoint_of, keep, remove_checkpoints
 from tunebox.errors import describe_os_error
 from tunebox.search.ending import Ending, FailureLimits
 from tunebox.search.past import Past
@@ -63,13 +63,15 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
     ) -> None:
         """A trial reported an epoch; one that it repeats after a restart is not news."""
         record = self._log.trials[trial.config["trial_id"]]
-        self.notes += result.get("notes", [])
+        for line in result.get("notes", []):
+            self.note(line)
         if "unwritable" in result:
             host = result.get("hostname")
             self._ending.end_for(
                 f"a checkpoint cannot be written on {host}: {result['unwritable']}"
             )
-        if "failed" in result or "unfit" in result or result["epoch"] <= record.epochs:
+            return  # an epoch without its checkpoint, and what follows it, is for the resume
+        if "failed" in result or "unfit" in result or result["epoch"] != record.epochs + 1:
             return
         # by the clock of the driver: Ray's own timestamp is in whole seconds
         report = Report(int(result["epoch"]), trial_metrics(result), time.time())
@@ -84,8 +86,8 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         record = self._log.trials[trial.config["trial_id"]]
         last = trial.last_result
         if "failed" not in last:
-            record.state, record.reason = ended_state(record, self._max_epochs)
-            self.end(record)
+            if last.get("epoch") == record.epochs:  # else it ended at an epoch that is not recorded
+                self._end_well(record)
             return
         record.state, record.reason = TrialState.FAILED, last["failed"]
         if last["traceback"] is not None:
@@ -94,7 +96,7 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory, and starts again."""
-        self.notes.append(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
+        self.note(f"trial {trial.config['trial_id']} starts again: {_reason(trial)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory too often, unless it waits to start again."""
@@ -109,33 +111,43 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
         """Let observers draw."""
         self._observer.tick()
 
+    def note(self, line: str) -> None:
+        """Tell a line for the person who runs the search, now and at its end."""
+        self.notes.append(line)
+        self._observer.noted(line)
+
+    def _end_well(self, record: TrialRecord) -> None:
+        record.state, record.reason = ended_state(record, self._max_epochs)
+        path = checkpoint_of(self._folder(record), record.epochs)
+        record.checkpoint = None if path is None else str(path.relative_to(self._root))
+        if path is None and any(trial is record for trial in self._log.front()):
+            self.note(lost_weights(record, "no checkpoint"))
+        self.end(record)
+
     def end(self, record: TrialRecord, failed_at: str = "", traceback: str | None = None) -> None:
         """Tell that a trial is in its last state, and drop the checkpoints that it leaves over.
 
         Args:
-            record: Of the trial.
+            record: Of the trial, with the checkpoint that it has if it is on the front.
             failed_at: If it failed, the same for failures of one cause.
             traceback: If it raised.
         """
         record.end_time = time.time()
         front = {trial.trial_id for trial in self._log.front()}
-        if record.trial_id in front:
-            newest = checkpoint_files(self._folder(record))[:1]
-            record.checkpoint = str(newest[0].relative_to(self._root)) if newest else None
-        off_front = [
+        left = [
             trial
             for trial in self._log.trials.values()
             if trial.checkpoint and trial.trial_id not in front
         ]
-        for trial in off_front:
+        for trial in left:
             trial.checkpoint = None
         self._observer.trial_ended(record)
         # only now: what happened up to here can be told again from the journal
-        for trial in (*off_front, record):
-            if trial.trial_id in front:
-                keep_newest(self._folder(trial))
-            else:
+        for trial in (*left, record):
+            if trial.checkpoint is None:
                 remove_checkpoints(self._folder(trial))
+            else:
+                keep(self._folder(trial), [Path(trial.checkpoint).name])
         trouble = self._limits.trial_ended(record, failed_at)
         if trouble is not None:
             self._ending.end_for(trouble, traceback)
@@ -150,6 +162,14 @@ class LogCallback(NotPickled, Callback):  # type: ignore[misc]
             (folder / f"{trial_id}.txt").write_text(text, encoding="utf-8")
         except OSError as error:
             self._ending.end_for(describe_os_error(error))
+
+
+def lost_weights(record: TrialRecord, reason: str) -> str:
+    """Return the line for a trial that is on the front without its weights."""
+    return (
+        f"trial {record.trial_id} is on the front and has lost its weights ({reason}); "
+        "tunebox export writes its trial file, and tunebox train makes them anew"
+    )
 
 
 def _reason(trial: Trial) -> str:

@@ -93,6 +93,7 @@ def _look_at_unfinished(past: Past, goes_on: Mapping[str, bool], max_epochs: int
         if not goes_on.get(trial_id, True):
             record = past.log.trials[trial_id]
             record.state, record.reason = ended_state(record, max_epochs)
+            record.end_time = None  # its end has still to be told
             past.decisions.end(trial_id, failed=_has_failed(record))
             past.decided.append(record)
             del past.waiting[trial_id]

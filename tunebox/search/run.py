@@ -14,8 +14,8 @@ from ray import tune
 from ray.tune import Stopper
 
 from tunebox.checkpoints import (
-    checkpoint_epoch,
     checkpoint_files,
+    checkpoint_of,
     damage,
     keep,
     remove_checkpoints,
@@ -24,7 +24,7 @@ from tunebox.errors import describe_os_error, first_line
 from tunebox.interrupt import interruptible
 from tunebox.search.budget import Budget
 from tunebox.search.ending import Ending, FailureLimits, Observers
-from tunebox.search.log_callback import LogCallback
+from tunebox.search.log_callback import LogCallback, lost_weights
 from tunebox.search.marked_folder import marked_folder
 from tunebox.search.past import Past
 from tunebox.search.placement import PlacingScheduler, TrialPlacement
@@ -80,8 +80,10 @@ def run_search(
     observer = Observers([*observers, _Watch(budget)], ending)
     limits = FailureLimits(spec.search.max_failed_fraction)
     callback = LogCallback(past, observer, root, spec.search.max_epochs, limits, ending)
-    callback.notes += _find_weights(past.log, root)
+    without_weights = _find_weights(past.log, root)
     observer.search_started(past.log)
+    for line in without_weights:
+        callback.note(line)
     is_cut_short = True
     try:
         with interruptible() as interrupted:
@@ -163,16 +165,12 @@ def _find_weights(log: TrialLog, root: Path) -> list[str]:
     """
     lines = []
     for record in log.front():
-        files = checkpoint_files(root / "checkpoints" / record.trial_id)
-        last = next((path for path in files if checkpoint_epoch(path) == record.epochs), None)
+        last = checkpoint_of(root / "checkpoints" / record.trial_id, record.epochs)
         reason = "no checkpoint" if last is None else damage(last)
         if last is not None and reason is None:
             record.checkpoint = str(last.relative_to(root))
         else:
-            lines.append(
-                f"trial {record.trial_id} is on the front and has lost its weights ({reason}); "
-                "tunebox export writes its trial file, and tunebox train makes them anew"
-            )
+            lines.append(lost_weights(record, str(reason)))
     return lines
 
 

@@ -70,8 +70,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         except NodeError as error:
             return self._give_up(error)
         except Exception as error:
-            if _is_out_of_memory(error):
-                raise  # it ends the actor, and the trial starts again where there is room
+            if _is_of_the_process(error):  # let it end: the trial starts again in another one
+                raise NodeError(f"{type(error).__name__}: {first_line(error)}") from error
             return _failure(error)  # another try would end in the same way
 
     def _result(self) -> dict[str, Any]:
@@ -178,7 +178,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return torch.device("cuda" if asked > 0 and torch.cuda.is_available() else "cpu")
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_of_the_process(error: Exception) -> bool:
+    """Whether the trial may do well in another process: out of memory, or its GPU failed it.
+
+    After most errors of CUDA every later call in the same process fails too.
+    """
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -186,7 +190,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     # the allocator of the CPU, and libraries on a GPU, raise no class of their own
     text = str(error)
     return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")
+        sign in text for sign in ("allocate memory", "out of memory", "CUDA error", "cuDNN error")
     )
 
 
