@@ -17,7 +17,7 @@ class HereHead(Head):
     cluster_file: str = "cluster.yaml"
     address: str = "here"
     user: str = "me"
-    key: Path | None = None
+    keys: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
     streams: list[subprocess.Popen[bytes]] = field(default_factory=list)  # killed: a cut
 
