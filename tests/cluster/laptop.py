@@ -65,6 +65,11 @@ class Laptop:
         text = yaml.safe_dump(config, sort_keys=False, width=1000)
         (self.checkout / name).write_text(text, encoding="utf-8")
 
+    def read(self, name: str) -> Config:
+        """Return a configuration as it is in the checkout."""
+        config: Config = yaml.safe_load((self.checkout / name).read_text(encoding="utf-8"))
+        return config
+
     def start(
         self, command: str, output: int | IO[bytes] = subprocess.PIPE
     ) -> subprocess.Popen[str]:
@@ -200,7 +205,7 @@ def bring_up_local(folder: Path, hosts: Hosts) -> Laptop:
     # a host that is cut off counts as dead after half a minute, not after a whole one
     adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
     laptop.write(LOCAL, config)
-    laptop.type(f"ray up -y {LOCAL}")
+    laptop.type("ray up -y docs/cluster.local.yaml")
     wait_for_nodes(hosts, hosts.addresses)
     return laptop
 
