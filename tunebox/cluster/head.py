@@ -110,8 +110,9 @@ class Head:
         here = local_port or _free_port()
         forward = f"127.0.0.1:{here}:{host}:{port}"
         process = subprocess.Popen(
-            [*self._ssh(), "-N", "-L", forward, self._login],
-            stdin=subprocess.DEVNULL,
+            # the pipe ends with us, whatever ends us: then ``cat`` ends, and with it ssh
+            [*self._ssh(), "-L", forward, self._login, "cat"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
