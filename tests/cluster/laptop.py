@@ -210,6 +210,16 @@ def bring_up_local(folder: Path, hosts: Hosts) -> Laptop:
     return laptop
 
 
+def check_doctor(printed: str, *nodes: str) -> None:
+    """All is well on a cluster that has been joined, and it has ``nodes`` and no other."""
+    words = [line.split() for line in printed.splitlines()]
+    assert {level for level, *_ in words} <= {"ok", "warning"}, printed
+    assert "joined the Ray cluster at " in printed
+    assert sorted(name for _, what, name, *_ in words if what == "node") == [
+        f"{node}:" for node in nodes
+    ]
+
+
 def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:
     """Wait until the cluster has the nodes with these addresses, and no other."""
     done = hosts.run(1, "timeout", "600", "python", "-c", _WAIT_FOR_NODES, *addresses)

@@ -19,7 +19,7 @@ import boto3
 import pytest
 
 from tests.cluster.hosts import Hosts, running_hosts
-from tests.cluster.laptop import Config, Laptop, adapt, listens, shipped
+from tests.cluster.laptop import Config, Laptop, adapt, check_doctor, listens, shipped
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_tables
 from tests.faults.search_process import wait_until
@@ -152,7 +152,7 @@ def test_up_starts_the_head_alone_and_opens_ssh_alone(laptop: Laptop, ec2: FakeE
 
 def test_all_is_well(laptop: Laptop) -> None:
     printed = laptop.type("tunebox doctor --cluster cluster.yaml")
-    assert "error" not in printed.lower()
+    check_doctor(printed, "host-1")
 
 
 def test_a_search_from_the_laptop_gets_a_spot_worker(
