@@ -51,6 +51,7 @@ def stop(
     Example: tunebox stop digits-1
     """
     where = "" if out is None else f" --out {out}"
+    has_begun = True
     if cluster is None:
         from tunebox.api import find_search
         from tunebox.stop import stop_search
@@ -59,9 +60,12 @@ def stop(
     else:
         from tunebox.cluster.session import ClusterSession
 
-        ClusterSession(cluster, make_console()).stop(name)
+        has_begun = ClusterSession(cluster, make_console()).stop(name)
         where += f" --cluster {cluster}"
-    typer.echo(f"{name} has ended; go on with it: tunebox search --resume {name}{where}")
+    if has_begun:
+        typer.echo(f"{name} has ended; go on with it: tunebox search --resume {name}{where}")
+    else:
+        typer.echo(f"{name} has ended before it began: nothing was searched")
 
 
 def doctor(

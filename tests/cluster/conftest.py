@@ -1,8 +1,11 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from tests.cluster.fake_ray import Ray
 from tests.cluster.hosts import Hosts, running_hosts, why_no_hosts
+from tunebox.cluster.jobs import Jobs
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +21,16 @@ def hosts(can_make_hosts: None) -> Iterator[Hosts]:
     """Three hosts for the tests of a module."""
     with running_hosts(3) as hosts:
         yield hosts
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+    """Stands for the Ray that `Jobs` ask."""
+    ray = Ray()
+
+    @contextmanager
+    def client(self: Jobs) -> Iterator[Ray]:
+        yield ray
+
+    monkeypatch.setattr(Jobs, "_client", client)
+    return ray

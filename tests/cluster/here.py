@@ -1,13 +1,17 @@
-"""A head that is this machine: commands run here and at once, without SSH and a login shell."""
+"""A head that is this machine: commands run here and at once, without SSH and a login shell.
+
+Its tunnels lead nowhere, and are lost after a moment.
+"""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunebox.cluster.head import Head
+from tunebox.cluster.head import Head, Tunnel
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class HereHead(Head):
     cluster_file: str = "cluster.yaml"
     address: str = "here"
     user: str = "me"
-    key: Path | None = None
+    keys: tuple[Path, ...] = ()
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": "/usr/bin:/bin"})
     streams: list[subprocess.Popen[bytes]] = field(default_factory=list)  # killed: a cut
 
@@ -27,6 +31,17 @@ class HereHead(Head):
         return subprocess.run(
             [*argv], capture_output=True, text=True, check=False, env=self.environment
         )
+
+    def fetch(self, remote: str, local: Path, *filters: str) -> None:
+        local.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["rsync", "-rt", *filters, f"{remote}/", f"{local}/"], check=True)
+
+    @contextmanager
+    def tunnel(
+        self, port: int, *, host: str = "127.0.0.1", local_port: int | None = None
+    ) -> Iterator[Tunnel]:
+        with subprocess.Popen(["sleep", "0.2"], text=True) as process:
+            yield Tunnel(local_port or 1, process)  # port 1: nothing answers
 
     def stream(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         self.streams.append(subprocess.Popen([*argv], stdout=subprocess.PIPE))

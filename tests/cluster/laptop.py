@@ -65,6 +65,11 @@ class Laptop:
         text = yaml.safe_dump(config, sort_keys=False, width=1000)
         (self.checkout / name).write_text(text, encoding="utf-8")
 
+    def read(self, name: str) -> Config:
+        """Return a configuration as it is in the checkout."""
+        config: Config = yaml.safe_load((self.checkout / name).read_text(encoding="utf-8"))
+        return config
+
     def start(
         self, command: str, output: int | IO[bytes] = subprocess.PIPE
     ) -> subprocess.Popen[str]:
@@ -200,9 +205,19 @@ def bring_up_local(folder: Path, hosts: Hosts) -> Laptop:
     # a host that is cut off counts as dead after half a minute, not after a whole one
     adapt(config, hosts.key, " --num-cpus=1", RAY_health_check_timeout_ms="4000")
     laptop.write(LOCAL, config)
-    laptop.type(f"ray up -y {LOCAL}")
+    laptop.type("ray up -y docs/cluster.local.yaml")
     wait_for_nodes(hosts, hosts.addresses)
     return laptop
+
+
+def check_doctor(printed: str, *nodes: str) -> None:
+    """All is well on a cluster that has been joined, and it has ``nodes`` and no other."""
+    words = [line.split() for line in printed.splitlines()]
+    assert {level for level, *_ in words} <= {"ok", "warning"}, printed
+    assert "joined the Ray cluster at " in printed
+    assert sorted(name for _, what, name, *_ in words if what == "node") == [
+        f"{node}:" for node in nodes
+    ]
 
 
 def wait_for_nodes(hosts: Hosts, addresses: list[str]) -> None:

@@ -3,8 +3,10 @@
 What it calls an instance is a test host: it hands out the addresses that the hosts have.
 """
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -17,7 +19,7 @@ import boto3
 import pytest
 
 from tests.cluster.hosts import Hosts, running_hosts
-from tests.cluster.laptop import Config, Laptop, adapt, listens, shipped
+from tests.cluster.laptop import Config, Laptop, adapt, check_doctor, listens, shipped
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_tables
 from tests.faults.search_process import wait_until
@@ -56,6 +58,10 @@ class FakeEc2:
         reservations = self.client.describe_instances()["Reservations"]
         found = [instance for entry in reservations for instance in entry["Instances"]]
         return {node_type_of(instance): instance for instance in found}
+
+    def states(self) -> dict[str, str]:
+        """Return how each instance is, by its node type."""
+        return {name: node["State"]["Name"] for name, node in self.instances().items()}
 
     def open_to_the_world(self) -> list[tuple[str, int | None]]:
         """Return protocol and port of what the instances' groups let in from anywhere."""
@@ -146,7 +152,7 @@ def test_up_starts_the_head_alone_and_opens_ssh_alone(laptop: Laptop, ec2: FakeE
 
 def test_all_is_well(laptop: Laptop) -> None:
     printed = laptop.type("tunebox doctor --cluster cluster.yaml")
-    assert "error" not in printed.lower()
+    check_doctor(printed, "host-1")
 
 
 def test_a_search_from_the_laptop_gets_a_spot_worker(
@@ -211,8 +217,35 @@ def journal_of(hosts: Hosts, name: str) -> str:
 
 def test_down_leaves_nothing_running(laptop: Laptop, ec2: FakeEc2, hosts: Hosts) -> None:
     laptop.type("ray down -y cluster.yaml")
-    states = {name: node["State"]["Name"] for name, node in ec2.instances().items()}
+    states = ec2.states()
     assert states["head"] == "stopped"
     # Ray terminates an instance with the id of a spot request; this EC2 gives spot ones no such id
     assert states["gpu_worker"] in ("stopped", "terminated")
     assert hosts.run(1, "pgrep", "raylet").stdout == ""
+
+
+def test_the_head_is_the_same_when_it_is_up_again_and_can_be_ended_then(
+    laptop: Laptop, ec2: FakeEc2
+) -> None:
+    before = ec2.instances()["head"]["InstanceId"]
+    laptop.type("ray up -y cluster.yaml")
+    assert ec2.instances()["head"]["InstanceId"] == before
+    assert ec2.states()["head"] == "running"
+    config = laptop.read("cluster.yaml")
+    config["provider"]["cache_stopped_nodes"] = False
+    laptop.write("cluster.yaml", config)
+    laptop.type("ray down -y cluster.yaml")
+    assert ec2.states()["head"] == "terminated"
+
+
+@pytest.mark.skipif(shutil.which("aws") is None, reason="needs the command line of AWS")
+def test_what_is_left_can_be_seen(laptop: Laptop, ec2: FakeEc2) -> None:
+    head = ec2.instances()["head"]["InstanceId"]
+    shipped_name = {"Key": "ray-cluster-name", "Value": "tunebox"}  # adapt gave it another
+    ec2.client.create_tags(Resources=[head], Tags=[shipped_name])
+    printed = laptop.type(
+        "aws ec2 describe-instances --region us-west-2"
+        " --filters Name=tag:ray-cluster-name,Values=tunebox"
+        " --query 'Reservations[].Instances[].[InstanceId,State.Name]'"
+    )
+    assert json.loads(printed) == [[head, "terminated"]]

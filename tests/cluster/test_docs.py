@@ -16,7 +16,9 @@ from tests.cluster.laptop import CHECKOUT, documented_commands, shipped
 # by how the command starts
 NOT_RUN = {
     "pip install .": ".ci/run installs tunebox in this way",
-    "aws ": "asks Amazon",
+    "aws ssm ": "asks Amazon for its images",
+    "aws ec2 terminate-instances ": "names an instance",
+    "gcloud ": "asks Google",
     "ray attach ": "opens a shell for a person",
     "docker ": "needs Docker, and a registry",
     "kubectl ": "needs Kubernetes",
@@ -26,7 +28,7 @@ NOT_RUN = {
 def typed_by_tests() -> set[str]:
     """Return every literal that a test gives to ``Laptop.type`` or ``Laptop.type_and_leave``."""
     found = set()
-    for path in Path(__file__).parent.glob("test_*.py"):
+    for path in Path(__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(
@@ -52,6 +54,7 @@ def test_the_block_for_google_cloud_passes_rays_checks() -> None:
     replaced = yaml.safe_load(block)
     assert set(replaced) == {"provider", "available_node_types"}
     assert problems({**shipped("cluster.yaml"), **replaced}) == []
+    assert replaced["provider"]["cache_stopped_nodes"] is True  # else `ray down` deletes results
 
 
 def manifest() -> dict[str, Any]:

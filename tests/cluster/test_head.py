@@ -4,6 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ray.autoscaler._private.aws.config import key_pair
+from ray.autoscaler._private.util import generate_ssh_key_name
 
 from tunebox.cluster.head import Head, HeadAway, _login_shell, find_head
 from tunebox.errors import ClusterError
@@ -25,7 +27,7 @@ def test_head_of_a_cluster_of_ones_own(
 ) -> None:
     cluster_file.write_text(LOCAL)
     head = find_head(str(cluster_file))
-    assert (head.address, head.user, head.key) == ("10.1.2.3", "me", Path.home() / "key")
+    assert (head.address, head.user, head.keys) == ("10.1.2.3", "me", (Path.home() / "key",))
     assert head.proxy_command is None
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
@@ -56,6 +58,50 @@ def test_wrong_file_is_one_line(cluster_file: Path, text: str | None, message: s
     assert "\n" not in str(caught.value)
 
 
+CLOUD = """\
+cluster_name: c
+provider: {type: aws, region: us-west-2}
+auth: {ssh_user: me}
+"""
+
+
+@pytest.fixture
+def ssh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a person whose cloud answers no question but that for the head's address."""
+    monkeypatch.setattr("tunebox.cluster.head._address", lambda *_: "10.1.2.3")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    return folder
+
+
+def test_key_that_ray_made_for_a_cloud_is_found_by_its_name(
+    cluster_file: Path, ssh_folder: Path
+) -> None:
+    aws = [key_pair(number, "us-west-2", None)[1] for number in (0, 1)]
+    google = generate_ssh_key_name("gcp", 0, "us-west2", "my-project", "me")
+    others = [f"{google}.pub", "id_ed25519", "ray-autoscaler_us-east-1.pem", "mine.pub"]
+    for name in (*aws, google, *others, "mine.pem", "mine_key-1.pem"):
+        (ssh_folder / name).touch()
+    for provider, keys in [
+        ("type: aws, region: us-west-2", [Path(key).name for key in sorted(aws)]),
+        ("type: gcp, region: us-west2", [google]),
+        ("type: aws, region: x, key_pair: {key_name: mine}", ["mine.pem", "mine_key-1.pem"]),
+    ]:
+        cluster_file.write_text(CLOUD.replace("type: aws, region: us-west-2", provider))
+        assert sorted(key.name for key in find_head(str(cluster_file)).keys) == keys
+
+
+def test_key_that_is_not_here_is_asked_for_and_not_made(
+    cluster_file: Path, ssh_folder: Path
+) -> None:
+    (ssh_folder / "ray-autoscaler_us-east-1.pem").touch()
+    cluster_file.write_text(CLOUD)
+    with pytest.raises(ClusterError, match=r"no ~/.ssh/ray-autoscaler_\*us-west-2\*; bring it"):
+        find_head(str(cluster_file))
+    assert len(list(ssh_folder.iterdir())) == 1
+
+
 def test_no_word_is_looked_at_by_a_shell(tmp_path: Path) -> None:
     words = ["", "two words", "$HOME", "`id`", "'", '"', "*", "a;b", "\\", "ü"]
     command = _login_shell(["printf", "%s\\n", *words])
@@ -66,7 +112,7 @@ def test_no_word_is_looked_at_by_a_shell(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 def test_head_that_does_not_answer_is_away() -> None:
-    head = Head("cluster.yaml", "127.0.0.1", "nobody", Path("/absent"), proxy_command="false")
+    head = Head("cluster.yaml", "127.0.0.1", "nobody", (Path("/absent"),), proxy_command="false")
     with pytest.raises(HeadAway, match=r"cluster.yaml does not answer by ssh at nobody@127"):
         head.run(["true"])
     with pytest.raises(HeadAway, match="is it up"), head.tunnel(5000):

@@ -1,66 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from tests.cluster.fake_ray import Ray, Status
 from tests.cluster.here import HereHead
+from tunebox.cluster.head import HeadAway
 from tunebox.cluster.jobs import Jobs
 from tunebox.errors import ClusterError
-
-
-class Status(Enum):
-    RUNNING = 1
-    FAILED = 2
-
-    def is_terminal(self) -> bool:
-        return self is Status.FAILED
-
-
-@dataclass
-class Details:
-    submission_id: str
-    metadata: dict[str, str]
-    status: Status = Status.RUNNING
-    driver_exit_code: int | None = None
-
-
-@dataclass
-class Ray:
-    """The jobs of a cluster, as Ray's client shows them."""
-
-    jobs: list[Details] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-
-    def list_jobs(self) -> list[Details]:
-        return self.jobs
-
-    def delete_job(self, job_id: str) -> None:
-        self.told.append(f"delete {job_id}")
-        self.jobs = [job for job in self.jobs if job.submission_id != job_id]
-
-    def submit_job(self, **job: Any) -> None:
-        folder = job["runtime_env"].get("working_dir")
-        files = {p.name: p.read_text() for p in Path(folder).iterdir()} if folder else {}
-        self.told.append(f"submit {job['entrypoint']} with {files}")
-        self.jobs.append(Details(job["submission_id"], job["metadata"]))
-
-
-@pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
-    ray = Ray()
-
-    @contextmanager
-    def client(self: Jobs) -> Iterator[Ray]:
-        yield ray
-
-    monkeypatch.setattr(Jobs, "_client", client)
-    return ray
 
 
 @pytest.fixture
@@ -99,3 +45,9 @@ def test_a_job_that_is_over_makes_room_for_the_next(jobs: Jobs, ray: Ray) -> Non
     assert ray.told[1] == "delete tunebox-s-1"
     assert len(ray.told) == 3
     assert jobs.find("s-10") is None
+
+
+def test_a_connection_that_breaks_is_told_from_ray_that_is_not_there() -> None:
+    """Ssh ends a moment after what went through it."""
+    with pytest.raises(HeadAway, match="the connection to here was lost"):
+        Jobs(HereHead()).find("s-1")

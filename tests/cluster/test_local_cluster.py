@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from tests.cluster.hosts import Hosts
-from tests.cluster.laptop import LOCAL, Laptop, Typed, bring_up_local, listens, wait_for_nodes
+from tests.cluster.laptop import (
+    LOCAL,
+    Laptop,
+    Typed,
+    bring_up_local,
+    check_doctor,
+    listens,
+    wait_for_nodes,
+)
 from tests.command_line import SEARCH_FILE, free_port
 from tests.faults.check_records import check_records, check_tables
 from tests.faults.search_process import wait_until
@@ -119,7 +127,7 @@ def test_up_again_changes_nothing_that_runs(laptop: Laptop, hosts: Hosts) -> Non
 
 def test_all_is_well(laptop: Laptop) -> None:
     printed = laptop.type("tunebox doctor --cluster docs/cluster.local.yaml")
-    assert "error" not in printed.lower()
+    check_doctor(printed, "host-1", "host-2", "host-3")
 
 
 def test_a_search_from_the_laptop_comes_home(laptop: Laptop) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.cluster.here import HereHead
 from tunebox import __version__
 from tunebox.cluster.site import RemoteSearch, look_at, option_words
 from tunebox.errors import ClusterError
+from tunebox.records.lock import _started
 
 
 def make_head(folder: Path, version: str | None, **variables: str) -> HereHead:
@@ -65,7 +67,8 @@ def begin(search: RemoteSearch, pid: int, *, lock: bool = True, journal: bool = 
     folder = Path(search.folder)
     folder.mkdir()
     if lock:
-        (folder / "lock").write_text(json.dumps({"format": 1, "host": "h", "pid": pid, "beat": 3}))
+        mark = {"format": 1, "host": "h", "pid": pid, "started": _started(pid), "beat": 3}
+        (folder / "lock").write_text(json.dumps(mark))
     if journal:
         event = {"event": "search_started", "host": "h", "pid": pid, "tunebox": __version__}
         (folder / "journal.jsonl").write_text(f'{{"format": 1}}\n{json.dumps(event)}\n')
@@ -92,9 +95,21 @@ def test_a_run_that_was_killed_is_not_the_one_that_goes_on(search: RemoteSearch)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as driver:
         begin(search, driver.pid, lock=False)
         # the next one has the lock, and has not written to the journal
-        (Path(search.folder) / "lock").write_text(json.dumps({"pid": driver.pid // 10 + 1}))
+        (Path(search.folder) / "lock").write_text(
+            json.dumps({"pid": os.getpid(), "started": _started(os.getpid())})
+        )
         assert search.driver() is None
         driver.kill()
+
+
+def test_another_process_with_the_number_of_the_one_that_is_gone(search: RemoteSearch) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        begin(search, other.pid)
+        lock = Path(search.folder) / "lock"
+        mark = json.loads(lock.read_text())
+        lock.write_text(json.dumps({**mark, "started": mark["started"] - 1}))
+        assert search.driver() is None
+        other.kill()
 
 
 def test_files_of_a_search(search: RemoteSearch) -> None:

@@ -15,7 +15,7 @@ _STAYS_THERE = ("/checkpoints", "/lock", "/mlflow*", ".*")
 def check_same_search(search: RemoteSearch, out: Path) -> None:
     """Raise RecordsError if a search of that name is in ``out`` already that is another one."""
     folder = SearchFolder(out / search.name)
-    if not folder.root.exists():
+    if not folder.root.exists() or _is_empty(folder.root):
         return
     try:
         with folder.journal.open(encoding="utf-8") as file:
@@ -32,12 +32,16 @@ def check_same_search(search: RemoteSearch, out: Path) -> None:
 def bring_home(search: RemoteSearch, out: Path) -> SearchFolder:
     """Bring what `tunebox front` and `tunebox export` need into ``out``, and return the folder.
 
+    What was broken off can be done again: the journal, which says whose folder it is, comes first.
+
     Raises:
         HeadAway: The connection was lost; to be tried again.
         ClusterError: It cannot be copied.
     """
     folder = SearchFolder(out / search.name)
     excluded = [f"--exclude={pattern}" for pattern in _STAYS_THERE]
+    search.head.fetch(search.folder, folder.root, "--include=/journal.jsonl", "--exclude=*")
+    folder.run_end.unlink(missing_ok=True)  # an earlier run's, when the last one was killed
     search.head.fetch(search.folder, folder.root, *excluded)
     front = [trial.trial_id for trial in read_log(folder).front()]
     for trial_id in front:
@@ -46,3 +50,8 @@ def bring_home(search: RemoteSearch, out: Path) -> SearchFolder:
         wanted = [*(f"--include=/{trial_id}/***" for trial_id in front), "--exclude=*"]
         search.head.fetch(f"{search.folder}/checkpoints", folder.checkpoints, *wanted)
     return folder
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing but what a copy leaves that was broken off at its very start."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())

@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +49,7 @@ class Head:
     cluster_file: str  # as a person types it
     address: str
     user: str
-    key: Path | None  # None: what ssh takes by itself
+    keys: tuple[Path, ...] = ()  # tried in turn; none: what ssh takes by itself
     proxy_command: str | None = None
 
     def run(
@@ -109,8 +110,9 @@ class Head:
         here = local_port or _free_port()
         forward = f"127.0.0.1:{here}:{host}:{port}"
         process = subprocess.Popen(
-            [*self._ssh(), "-N", "-L", forward, self._login],
-            stdin=subprocess.DEVNULL,
+            # the pipe ends with us, whatever ends us: then ``cat`` ends, and with it ssh
+            [*self._ssh(), "-L", forward, self._login, "cat"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -150,9 +152,9 @@ class Head:
             raise ClusterError(f"{remote} was not brought home: {_last_line(done.stderr)}")
 
     def _ssh(self) -> list[str]:
-        key = [] if self.key is None else ["-i", str(self.key)]
+        keys = [word for key in self.keys for word in ("-i", str(key))]
         proxy = [] if self.proxy_command is None else ["-o", f"ProxyCommand={self.proxy_command}"]
-        return ["ssh", *key, *proxy, *_SSH_OPTIONS]
+        return ["ssh", *keys, *proxy, *_SSH_OPTIONS]
 
     @property
     def _login(self) -> str:
@@ -190,18 +192,16 @@ def find_head(cluster_file: str) -> Head:
     """Return the head of the cluster that ``ray up cluster_file`` started.
 
     Raises:
-        ClusterError: The file is not there or no such file, or the cluster does not run.
+        ClusterError: The file is not there or no such file, the cluster does not run, or its key
+            is not here.
     """
     config = _read(cluster_file)
-    auth = _asked_of_ray(cluster_file, lambda: _full_auth(config))
-    address = _asked_of_ray(cluster_file, lambda: _address(cluster_file, config))
-    key = auth.get("ssh_private_key")
     return Head(
         cluster_file=cluster_file,
-        address=address,
-        user=str(auth["ssh_user"]),
-        key=None if key is None else Path(key).expanduser(),
-        proxy_command=auth.get("ssh_proxy_command"),
+        address=_asked_of_ray(cluster_file, lambda: _address(cluster_file, config)),
+        user=config["auth"]["ssh_user"],
+        keys=_keys(cluster_file, config),
+        proxy_command=config["auth"].get("ssh_proxy_command"),
     )
 
 
@@ -240,15 +240,27 @@ def _address(cluster_file: str, config: Mapping[str, Any]) -> str:
     return str(get_head_node_ip(cluster_file))
 
 
-def _full_auth(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return ``auth`` with the key: where the file names none, ``ray up`` made one for a cloud."""
-    auth: Mapping[str, Any] = config["auth"]
-    if "ssh_private_key" in auth or config["provider"]["type"] == "local":
-        return auth
-    from ray.autoscaler._private.commands import _bootstrap_config
+def _keys(cluster_file: str, config: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the keys that the head may take: the file's, else what ``ray up`` made for a cloud.
 
-    full: Mapping[str, Any] = _bootstrap_config(config)["auth"]
-    return full
+    They are looked for by the names that Ray gives them. Ray itself would make a new pair where it
+    finds none, and the next ``ray up`` with it another head.
+    """
+    auth, provider = config["auth"], config["provider"]
+    if "ssh_private_key" in auth:
+        return (Path(auth["ssh_private_key"]).expanduser(),)
+    if provider["type"] == "local":
+        return ()
+    made = (provider.get("key_pair") or {}).get("key_name")
+    pattern = escape(made) if made else f"ray-autoscaler_*{escape(str(provider.get('region')))}"
+    there = Path("~/.ssh").expanduser().glob(f"{pattern}*")
+    found = tuple(sorted(path for path in there if path.suffix != ".pub"))
+    if not found:
+        raise ClusterError(
+            f"{cluster_file}: the key of the cluster is not on this machine: no "
+            f"~/.ssh/{pattern}*; bring it from the machine where ray up was typed"
+        )
+    return found
 
 
 def _asked_of_ray(cluster_file: str, ask: Callable[[], _Answer]) -> _Answer:

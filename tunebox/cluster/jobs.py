@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from tunebox.cluster.head import Head, HeadAway, quiet_ray
 from tunebox.errors import ClusterError, first_line
 
 _DASHBOARD_PORT = 8265  # of Ray, on the head itself
+_END_SECONDS = 1.0
 _TOKEN = "tunebox.hand_over"  # in the metadata of a job
 
 
@@ -23,6 +25,7 @@ class Job:
     is_over: bool
     exit_code: int | None  # of the search; None while it runs, or if it was killed
     token: str | None  # of the hand-over that it came from
+    message: str | None  # of Ray; all there is of one that could not be started
 
 
 class Jobs:
@@ -97,7 +100,7 @@ class Jobs:
                 with _environment(RAY_API_SERVER_ADDRESS=url, NO_PROXY="*"):
                     yield JobSubmissionClient(url)
             except OSError as error:  # those of requests too
-                if tunnel.process.poll() is not None:
+                if _ends(tunnel.process):
                     raise HeadAway(f"the connection to {self._head.address} was lost") from error
                 raise ClusterError(
                     f"no Ray answers on the head {self._head.address} ({first_line(error)}); "
@@ -107,6 +110,15 @@ class Jobs:
                 raise ClusterError(
                     f"Ray on {self._head.address} refuses the job: {first_line(error)}"
                 ) from error
+
+
+def _ends(process: "subprocess.Popen[str]") -> bool:
+    """Return whether ssh has ended, which it does a moment after its connections."""
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _job_id(name: str) -> str:
@@ -120,6 +132,7 @@ def _job(client: Any, name: str) -> Job | None:
                 is_over=details.status.is_terminal(),
                 exit_code=details.driver_exit_code,
                 token=(details.metadata or {}).get(_TOKEN),
+                message=details.message,
             )
     return None
 

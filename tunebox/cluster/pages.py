@@ -12,6 +12,7 @@ from tunebox.cluster.head import Tunnel, find_head
 from tunebox.cluster.patience import Patience
 from tunebox.cluster.site import Site, look_at
 from tunebox.errors import ClusterError
+from tunebox.records.store_check import store_trouble
 from tunebox.records.tracking import public_uri
 from tunebox.ui import check_port, print_addresses
 
@@ -30,6 +31,7 @@ def tunnel_to_pages(cluster_file: str, port: int, console: Console) -> None:
     server, server_port = _server(site)
     open_tunnel = partial(site.head.tunnel, port=server_port, host=server, local_port=port)
     with open_tunnel():
+        _check_pages(site, f"http://{_HOST}:{port}")
         print_addresses(_HOST, port, f"http://{_HOST}:{port}", Path(site.out))
     patience = Patience(console)
     with suppress(KeyboardInterrupt):
@@ -46,6 +48,17 @@ def _server(site: Site) -> tuple[str, int]:
             f"{site.head.address}, which is no MLflow server that a tunnel leads to"
         )
     return server.hostname, server.port or 80
+
+
+def _check_pages(site: Site, uri: str) -> None:
+    """Raise ClusterError unless MLflow answers through the tunnel."""
+    trouble = store_trouble(uri)
+    if trouble is not None:
+        raise ClusterError(
+            f"MLflow does not answer on the head {site.head.address} at "
+            f"{public_uri(site.tracking_uri)} ({trouble}); start it there, or with: "
+            f"ray up {site.head.cluster_file}"
+        )
 
 
 def _lead(open_tunnel: Callable[[], AbstractContextManager[Tunnel]]) -> None:

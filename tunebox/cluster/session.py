@@ -12,9 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from tunebox.api import SearchResult, read_result, searchable_spec
+from tunebox.cli_common import EXIT_INTERRUPTED, EXIT_TROUBLE, EXIT_USER_ERROR
 from tunebox.cluster.bring_home import bring_home, check_same_search
 from tunebox.cluster.follow import Follower
-from tunebox.cluster.head import Head, find_head
+from tunebox.cluster.head import Head, HeadAway, find_head
 from tunebox.cluster.jobs import Job, Jobs
 from tunebox.cluster.patience import Patience
 from tunebox.cluster.site import RemoteSearch, Site, look_at, option_words
@@ -24,8 +25,7 @@ from tunebox.records.tracking import public_uri, resolve_tracking_uri
 from tunebox.spec.search_spec import check_name, default_out
 
 _LOOK_SECONDS = 1.0
-_INTERRUPTED = 130  # exit code
-_SEARCH_EXIT_CODES = (0, 1, _INTERRUPTED)  # of one that has written how it ended
+_SEARCH_EXIT_CODES = (0, EXIT_TROUBLE, EXIT_INTERRUPTED)  # of one that has written how it ended
 
 
 class ClusterSession:
@@ -43,17 +43,24 @@ class ClusterSession:
         self.head: Head = find_head(cluster_file)
         self._site: Site = look_at(self.head)
         self._jobs = Jobs(self.head)
+        self._token = ""  # of what this session has handed over
 
     def start(self, name: str, words: list[str], files: Mapping[str, str]) -> None:
         """Hand over ``tunebox search`` with ``words``, in a folder that has ``files``.
 
         Raises:
+            NoResultError: A person breaks it off.
             ClusterError: The search runs already, or Ray does not answer.
         """
         command = ["tunebox", "search", *words, f"--out={self._site.out}"]
-        token = uuid.uuid4().hex
+        token = self._token = uuid.uuid4().hex
         self._jobs.find(name)  # no Ray is a mistake to be told at once, a lost connection later
-        self._patience.until_it_works(lambda: self._jobs.submit(name, command, files, token))
+        try:
+            self._patience.until_it_works(lambda: self._jobs.submit(name, command, files, token))
+        except KeyboardInterrupt:
+            may = f"{name} may run; watch it with: {self._typed('attach', name)}"
+            line = f"{may}, or end it with: {self._typed('stop', name)}"
+            raise NoResultError(EXIT_INTERRUPTED, line) from None
         self._console.print(
             f"{name}: handed over to the cluster at {self.head.address}", soft_wrap=True
         )
@@ -66,20 +73,20 @@ class ClusterSession:
             TuneboxError: There is no such search, it could not begin, or the head stays away.
         """
         search = self._site.search(name)
-        while True:
-            try:
-                self._watch(search)
-                break
-            except KeyboardInterrupt:
-                if not self._is_to_stop():
-                    again = f"tunebox attach {name} --cluster {self._file}"
-                    line = f"{name} goes on; watch it with: {again}"
-                    raise NoResultError(_INTERRUPTED, line) from None
-            self._stop_or_say_why_not(name)
-        return self._result(search, out)
+        try:
+            self._watch_or_stop(search)
+            return self._result(search, out)
+        except HeadAway as error:
+            again = self._typed("attach", name)
+            raise ClusterError(
+                f"{error}; what runs there goes on, watch it once the head answers with: {again}"
+            ) from error
 
-    def stop(self, name: str) -> None:
+    def stop(self, name: str) -> bool:
         """End the search ``name`` in good order and wait until it has ended.
+
+        Returns:
+            Whether there is something to go on with; there is not where it had not begun.
 
         Raises:
             ClusterError: It does not run.
@@ -89,8 +96,25 @@ class ClusterSession:
             job = self._jobs.find(name)
             if job is not None and not job.is_over:
                 self._jobs.kill(name)
-                return
+                return search.has("search.yaml")
         search.stop()
+        return True
+
+    def _typed(self, verb: str, name: str) -> str:
+        return f"tunebox {verb} {name} --cluster {self._file}"
+
+    def _watch_or_stop(self, search: RemoteSearch) -> None:
+        """Show the search until it ends, which a person may ask for with Ctrl-C."""
+        while True:
+            try:
+                self._watch(search)
+                return
+            except KeyboardInterrupt:
+                if not self._is_to_stop():
+                    again = self._typed("attach", search.name)
+                    line = f"{search.name} goes on; watch it with: {again}"
+                    raise NoResultError(EXIT_INTERRUPTED, line) from None
+            self._stop_or_say_why_not(search.name)
 
     def _stop_or_say_why_not(self, name: str) -> None:
         try:
@@ -123,28 +147,42 @@ class ClusterSession:
 
     def _watch(self, search: RemoteSearch) -> None:
         """Return when no process runs the search any more."""
+        driver = self._patience.until_it_works(search.driver)
+        if driver is None:
+            driver = self._beginning(search)
+        if driver is not None:
+            Follower(search, self._console, self._patience).run(driver)
+
+    def _beginning(self, search: RemoteSearch) -> int | None:
+        """Show what the search prints until its process runs it; None if it ends before."""
+        told = 0
         while True:
             driver = self._patience.until_it_works(search.driver)
-            if driver is not None:
-                Follower(search, self._console, self._patience).run(driver)
-                return
             job = self._patience.until_it_works(lambda: self._jobs.find(search.name))
             if job is None or job.is_over:
-                return
+                return driver
+            said = self._patience.until_it_works(lambda: self._jobs.output(search.name))
+            whole = said[: said.rfind("\n") + 1]  # lines
+            self._console.print(whole[told:], end="", soft_wrap=True)
+            told = len(whole)
+            if driver is not None:
+                return driver
             time.sleep(_LOOK_SECONDS)
 
     def _result(self, search: RemoteSearch, out: Path) -> SearchResult:
         job = self._ended_job(search.name)
-        if job is not None and job.exit_code == 2:  # refused before its first trial
-            raise ClusterError(self._refusal(search.name))
+        # that of an earlier run, or one that was refused, says nothing of how the search ended
+        ours = job if job is not None and job.token == self._token else None
+        if ours is not None and ours.exit_code == EXIT_USER_ERROR:
+            raise ClusterError(self._refusal(search.name, ours))
         if not self._patience.until_it_works(lambda: search.has("trials.parquet")):
-            code = 1 if job is None else job.exit_code or 1
+            code = EXIT_TROUBLE if job is None else job.exit_code or EXIT_TROUBLE
             raise NoResultError(code, self._last_words(search.name, job))
         folder = self._patience.until_it_works(lambda: bring_home(search, out))
         result = read_result(folder)
-        if result is None or (job is not None and job.exit_code not in _SEARCH_EXIT_CODES):
+        if result is None or (ours is not None and ours.exit_code not in _SEARCH_EXIT_CODES):
             line = f"{search.name} was killed; go on with it: tunebox search --resume "
-            raise NoResultError(1, f"{line}{search.name} --cluster {self._file}")
+            raise NoResultError(EXIT_TROUBLE, f"{line}{search.name} --cluster {self._file}")
         warnings = [f"on the cluster: {warning}" for warning in result.warnings]
         return replace(result, out=str(out), warnings=warnings)
 
@@ -158,15 +196,16 @@ class ClusterSession:
                 time.sleep(_LOOK_SECONDS)
         return None
 
-    def _refusal(self, name: str) -> str:
-        said = self._patience.until_it_works(lambda: self._jobs.output(name)).splitlines()
+    def _refusal(self, name: str, job: Job) -> str:
+        said = self._last_words(name, job).splitlines()
         errors = [line for line in said if line.startswith("error: ")]
-        return (errors or said or ["no reason given"])[-1].removeprefix("error: ")
+        return (errors or said)[-1].removeprefix("error: ")
 
     def _last_words(self, name: str, job: Job | None) -> str:
         if job is None:
             return f"error: {name} has left nothing on the cluster"
-        return self._patience.until_it_works(lambda: self._jobs.output(name)).strip()
+        said = self._patience.until_it_works(lambda: self._jobs.output(name)).strip()
+        return said or f"error: {job.message or 'no reason given'}"
 
     def _is_to_stop(self) -> bool:
         """Ask the person; where there is none the search goes on."""

@@ -12,11 +12,14 @@ tunebox --version || exit
 printf '%s\\n' "$TUNEBOX_OUT" "$MLFLOW_TRACKING_URI"
 [ ! -d "$TUNEBOX_OUT" ] || ls -1 "$TUNEBOX_OUT"
 """
-# the process in the lock, if it lives and has begun to write the journal
+# the process in the lock, if it lives and has begun to write the journal; its number may be
+# another's by now, which has started at another time
 _DRIVER = """
 cd "$1" 2>/dev/null || exit 0
 pid=$(sed -n 's/.*"pid": \\([0-9]*\\).*/\\1/p' lock 2>/dev/null)
-[ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || exit 0
+started=$(sed -n 's/.*"started": \\([0-9]*\\).*/\\1/p' lock 2>/dev/null)
+now=$(sed 's/.*) //' "/proc/${pid:-none}/stat" 2>/dev/null | cut -d ' ' -f 20)
+[ -n "$now" ] && [ "$now" = "$started" ] || exit 0
 grep -q '"event": "search_started".*"pid": '"$pid"'[,}]' journal.jsonl 2>/dev/null && echo "$pid"
 """
 
