@@ -24,7 +24,6 @@ class Findings(TypedDict):
     software: Software
     gpus: list[dict[str, str]]
     gpus_of_torch: int
-    storage: str | None
 
 
 def software() -> Software:
@@ -103,14 +102,13 @@ def storage_trouble(folder: str, token: str) -> str | None:
     return None
 
 
-def examine(folder: str, token: str) -> Findings:
-    """Return what the node has, as far as a search needs it, its data apart."""
+def examine() -> Findings:
+    """Return what the node has, as far as a search needs it, its storage and data apart."""
     seen = gpus()
     return {
         "software": software(),
         "gpus": seen,
         "gpus_of_torch": num_gpus_of_torch() if seen else 0,
-        "storage": storage_trouble(folder, token),
     }
 
 
