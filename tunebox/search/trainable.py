@@ -19,6 +19,7 @@ from ray import tune
 
 from tunebox.checkpoints import checkpoint_files, read_checkpoint, write_checkpoint
 from tunebox.errors import DataError, NodeError, RecordsError, TuneboxError, first_line
+from tunebox.search.memory import is_out_of_memory
 from tunebox.search.node_probe import storage_trouble
 from tunebox.trials import non_finite_metric
 
@@ -70,7 +71,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         except NodeError as error:
             return self._give_up(error)
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise  # it ends the actor, and the trial starts again where there is room
             return _failure(error)  # another try would end in the same way
 
@@ -176,18 +177,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
         asked = self.trial_resources.required_resources.get("GPU", 0)
         return torch.device("cuda" if asked > 0 and torch.cuda.is_available() else "cpu")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # the allocator of the CPU, and libraries on a GPU, raise no class of their own
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")
-    )
 
 
 def _failure(error: Exception) -> dict[str, Any]:
