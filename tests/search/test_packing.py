@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,14 @@ def test_a_node_that_joins_and_is_not_left_out_is_measured(
     cluster: NodeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfit = cluster.add("unfit", num_cpus=8, num_gpus=1)
-    joining = threading.Timer(2, cluster.add, ("late", 2), {"num_gpus": 1})
-    joining.start()
     left: list[dict[str, float]] = []
     room = spied_pack(monkeypatch, lambda: left.append(ray.available_resources()))
     spec = spec_of(gpus_per_trial="auto")
-    gpus, line = measured_gpus(spec, asked_by_a_trial(spec.search), {unfit: "no data"})
-    joining.join()
+    asked = asked_by_a_trial(spec.search)
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(measured_gpus, spec, asked, {unfit: "no data"})
+        cluster.add("late", num_cpus=2, num_gpus=1)
+        gpus, line = measuring.result()
     assert room == [2]  # of the CPUs of the node that joined
     assert (left[0]["CPU"], left[0]["GPU"]) == (9.0, 1.0)  # of 11 and 2: nothing else runs there
     assert gpus in (1, 0.5)
@@ -196,10 +198,12 @@ def test_a_node_that_is_taken_back_is_left_for_another(
     [first] = [node for node in alive_nodes() if node.resources.get("GPU")]
     kill = [lambda: cluster.kill(first.node_id), lambda: None]
     room = spied_pack(monkeypatch, lambda: kill.pop(0)())
-    joining = threading.Timer(2, cluster.add, ("other", 1), {"num_gpus": 1})
-    joining.start()
-    measured = measure_packing(config_of(spec_of()), ASKED, {})
-    joining.join()
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(measure_packing, config_of(spec_of()), ASKED, {})
+        while not room:
+            time.sleep(0.05)
+        cluster.add("other", num_gpus=1)
+        measured = measuring.result()
     assert room == [2, 1]
     assert [each.num_trials for each in measured] == [1]
 

@@ -30,7 +30,7 @@ _GAIN = 1.05  # in images per second, for which one more step is taken
 _MEMORY = 0.9  # share of the GPU's memory that may be taken: other settings need more
 _SECONDS = 5.0  # of training a step
 _WARM_SECONDS = 1.0  # before the clock starts, so that all have begun and taken their memory
-_LOOK_SECONDS = 1.0  # between two looks whether the node is still there
+_LOOK_SECONDS = 1  # between two looks whether the node is there; Ray takes whole ones
 _TRIES = 2  # a spot machine may be taken back
 
 
