@@ -203,6 +203,9 @@ MISTAKES: dict[str, Mistake] = {
     "no time": option("--time-budget 0", "--time-budget: got 0.0; input should be greater than 0"),
     "endless time": option("--time-budget inf", "--time-budget: got inf; input should be a finite"),
     "no CPUs": option("--cpus-per-trial 0", "--cpus-per-trial: got 0.0; input should be greater"),
+    "no such word": option(
+        "--gpus-per-trial x", "--gpus-per-trial: got 'x'; input should be a valid number or 'auto'"
+    ),
     "less than no GPUs": option("--gpus-per-trial -1", "--gpus-per-trial: got -1.0; input should"),
     "none at once": option("--max-concurrent 0", "--max-concurrent: got 0; input should be"),
     "negative seed": option("--seed -1", "--seed: got -1; input should be greater than or equal"),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command_line import free_port, run_tunebox
-from tunebox.doctor import compare_with_head
+from tests.cluster.here import HereHead
+from tests.command_line import SEARCH_FILE, free_port, run_tunebox
+from tunebox.doctor import compare_with_head, examine_from_home
+from tunebox.errors import ClusterError
+from tunebox.search.examination import _storage
 from tunebox.search.node_probe import software
 from tunebox.search.readiness import describe_differences, describe_software, lacking
 
@@ -36,6 +42,65 @@ def test_each_line_says_what_was_found(tmp_path: Path, ray_address: str) -> None
     assert [path.name for path in (tmp_path / "results").iterdir()] == []
 
 
+@pytest.fixture
+def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HereHead:
+    """A head on which no Ray runs, and whose commands run in another folder than ours."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "COLUMNS": "200"}
+    environment |= {"RAY_TMPDIR": str(elsewhere), "PYTHONPATH": str(Path(__file__).parents[1])}
+    write_program(tmp_path, f'cd "{elsewhere}" && exec "{sys.executable}" -m tunebox "$@"')
+    made = HereHead(environment=environment)
+    monkeypatch.setattr("tunebox.cluster.head.find_head", lambda file: made)
+    return made
+
+
+def write_program(folder: Path, shell: str) -> None:
+    """Make ``shell`` what the head knows as ``tunebox``."""
+    program = folder / "tunebox"
+    program.write_text(f"#!/bin/sh\n{shell}\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("head")
+def test_no_ray_is_started_on_a_head(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"  # not where the head looks
+    file.write_text(SEARCH_FILE, encoding="utf-8")
+    printed, here = examine_from_home(
+        "cluster.yaml", str(file), {"--out": "out", "--address": None}
+    )
+    assert [line.split()[:2] for line in printed.splitlines()] == [
+        ["ok", "versions"],
+        ["error", "cluster"],
+        ["ok", "MLflow"],
+    ]
+    assert f"no Ray runs on {socket.gethostname()}; start it with: ray up FILE" in printed
+    assert here.level == "ok"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.usefixtures("head")
+@pytest.mark.parametrize(
+    ("printed", "code"), [("ok versions tunebox 1", 1), ("ok cluster joined", 0), ("", 137)]
+)
+def test_a_doctor_that_dies_on_the_head_is_one_line(
+    tmp_path: Path, printed: str, code: int
+) -> None:
+    write_program(tmp_path, f"echo '{printed}'; echo 'a\nKeyError: x' >&2; exit {code}")
+    with pytest.raises(ClusterError, match=r"on the head of cluster.yaml: KeyError: x$"):
+        examine_from_home("cluster.yaml", None, {})
+
+
+def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    [finding] = _storage([], tmp_path / "file" / "results")
+    assert (finding.level, finding.what) == ("error", "storage")
+    assert f"{tmp_path}/file" in finding.text
+    assert finding.text.endswith("make it writable here, or give another --out")
+
+
 def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:
     done = run_tunebox("doctor", "absent.yaml", cwd=tmp_path)
     assert done.returncode == 2
@@ -44,10 +109,10 @@ def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:
 
 def test_versions_here_and_on_the_head() -> None:
     here = software()
-    printed = f"ok       cluster   joined\nok       versions  {describe_software(here)}\n"
-    assert compare_with_head(printed).level == "ok"
+    line = f"ok       versions  {describe_software(here)}"
+    assert compare_with_head(line).level == "ok"
     assert here["ray"] is not None
-    other = compare_with_head(printed.replace(f"ray {here['ray']}", "ray 1.0"))
+    other = compare_with_head(line.replace(f"ray {here['ray']}", "ray 1.0"))
     assert other.level == "warning"
     assert f"ray {here['ray']} here and 1.0 there" in other.text
 

@@ -198,8 +198,9 @@ def _cluster(
             _teller(console)(line)
         if spec.search.gpus_per_trial == "auto":
             _teller(console)("--gpus-per-trial auto: measuring, once a GPU is free")
-            asked["GPU"], line = measured_gpus(spec, asked)
+            asked["GPU"], line = measured_gpus(spec, asked, ready.left_out)
             _teller(console)(line)
+            ready.notes.append(line)  # who watches from elsewhere sees no more than the notes
         settled = {"cpus_per_trial": asked["CPU"], "gpus_per_trial": asked["GPU"]}
         yield replace(spec, search=spec.search.model_copy(update=settled)), ready
 

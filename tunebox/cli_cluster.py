@@ -82,21 +82,20 @@ def doctor(
 ) -> None:
     """Say whether a search could run: cluster, nodes, GPUs, software, storage, MLflow, data.
 
-    With --cluster all of it is looked at from the head, FILE and --out too.
+    With --cluster all of it is looked at from the head, --out and the data of FILE too.
 
     Example: tunebox doctor --cluster cluster.yaml
     """
     from tunebox.doctor import examine, examine_from_home
-    from tunebox.findings import has_error, print_findings
+    from tunebox.findings import has_error, print_findings, says_error
 
     console = make_console()
     if cluster is not None:
         options = {"--out": out, "--address": address, "--tracking-uri": tracking_uri}
-        given = [f"{name}={value}" for name, value in options.items() if value is not None]
-        printed, finding = examine_from_home(cluster, [*([file] if file else []), *given])
+        printed, finding = examine_from_home(cluster, file, options)
         typer.echo(printed, nl=False)
         print_findings(console, [finding])
-        failed = "error" in {line.split(" ")[0] for line in printed.splitlines()}
+        failed = says_error(printed)
     else:
         findings = []
         for finding in examine(file, Path(out or default_out()), address, tracking_uri):

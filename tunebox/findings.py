@@ -37,3 +37,8 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
 def has_error(findings: Iterable[Finding]) -> bool:
     """Whether something must be put right."""
     return any(finding.level == "error" for finding in findings)
+
+
+def says_error(printed: str) -> bool:
+    """Whether something must be put right, by what `print_findings` printed."""
+    return any(line.split()[:1] == ["error"] for line in printed.splitlines())

@@ -26,10 +26,15 @@ class HereHead(Head):
     streams: list[subprocess.Popen[bytes]] = field(default_factory=list)  # killed: a cut
 
     def run(
-        self, argv: Sequence[str], *, timeout: float | None = 120
+        self, argv: Sequence[str], *, input: str = "", timeout: float | None = 120
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*argv], capture_output=True, text=True, check=False, env=self.environment
+            [*argv],
+            input=input,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.environment,
         )
 
     def fetch(self, remote: str, local: Path, *filters: str) -> None:

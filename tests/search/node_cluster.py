@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ class NodeCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._hidden: list[subprocess.Popen[bytes]] = []
+        self._nodes: dict[str, Any] = {}
         self._ray = Cluster(
             initialize_head=True,
             head_node_args={
@@ -63,7 +65,12 @@ class NodeCluster:
             env_vars={"HOME": str(self.home(name))},
             **options,
         )
+        self._nodes[node.node_id] = node
         return str(node.node_id)
+
+    def kill(self, node_id: str) -> None:
+        """Kill a node, as the end of its machine does."""
+        self._ray.remove_node(self._nodes.pop(node_id), allow_graceful=False)
 
     def add_hidden_from(self, folder: Path) -> None:
         """Add a node that has an empty folder of its own where others see ``folder``."""

@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import ray
 import torch
 
 from tests.command_line import SEARCH_FILE
+from tests.search.node_cluster import NodeCluster, node_cluster
 from tunebox.errors import ClusterError
 from tunebox.search import packing
-from tunebox.search.packing import Measured, SideBySide, describe_packing, pack, share
+from tunebox.search.nodes import alive_nodes
+from tunebox.search.packing import Measured, describe_packing, measure_packing, pack, share
 from tunebox.search.room import asked_by_a_trial, measured_gpus
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.search_spec import SearchSpec
@@ -75,31 +82,130 @@ def test_what_was_chosen_is_said() -> None:
     assert "1: 100, 2: 190" in line
 
 
-@pytest.fixture
-def joined(ray_address: str) -> Iterator[None]:
-    ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeCluster]:
+    """A cluster whose GPUs are numbers: what runs on them runs on the CPU."""
+    with node_cluster(tmp_path_factory.mktemp("nodes")) as made:
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "_SECONDS", 0.3)
+    monkeypatch.setattr(packing, "_WARM_SECONDS", 0.1)
+
+
+def spied_pack(monkeypatch: pytest.MonkeyPatch, before: Callable[[], None]) -> list[int]:
+    """Have ``before`` called when the room is there, and give how many trials fit, each time."""
+    room: list[int] = []
+
+    def spy(measure: Callable[[int], Measured | None], most: int) -> list[Measured]:
+        room.append(most)
+        before()
+        return pack(measure, most)
+
+    monkeypatch.setattr(packing, "pack", spy)
+    return room
+
+
+ASKED = {"CPU": 1.0, "GPU": 1.0}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("joined")
-def test_real_trials_run_side_by_side_in_room_of_their_own(
+def test_a_node_that_joins_and_is_not_left_out_is_measured(
+    cluster: NodeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfit = cluster.add("unfit", num_cpus=8, num_gpus=1)
+    left: list[dict[str, float]] = []
+    room = spied_pack(monkeypatch, lambda: left.append(ray.available_resources()))
+    spec = spec_of(gpus_per_trial="auto")
+    asked = asked_by_a_trial(spec.search)
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(measured_gpus, spec, asked, {unfit: "no data"})
+        cluster.add("late", num_cpus=2, num_gpus=1)
+        gpus, line = measuring.result()
+    assert room == [2]  # of the CPUs of the node that joined
+    assert (left[0]["CPU"], left[0]["GPU"]) == (9.0, 1.0)  # of 11 and 2: nothing else runs there
+    assert gpus in (1, 0.5)
+    assert f"{gpus:g} GPUs a trial (images per second by trials at once: 1: " in line
+    cluster.kill(unfit)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_fails_is_told(cluster: NodeCluster) -> None:
+    broken = config_of(spec_of()).model_copy(update={"data": None})
+    with pytest.raises(ClusterError, match=r"^--gpus-per-trial auto: a trial fails: "):
+        measure_packing(broken, ASKED, {})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("cluster")
+def test_a_gpu_has_several_ways_to_say_that_its_memory_is_full(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(packing, "_SECONDS", 0.3)
-    monkeypatch.setattr(packing, "_WARM_SECONDS", 0.1)
-    before = ray.cluster_resources()["CPU"]
-    with SideBySide(config_of(spec_of()), {"CPU": 2.0, "GPU": 0.0}, 1.0) as measure:
-        assert ray.available_resources().get("CPU", 0.0) == before - 2
-        measured = pack(measure, 2)
-        broken = config_of(spec_of()).model_copy(update={"data": None})
-    assert [each.num_trials for each in measured] in ([1], [1, 2])
-    assert all(each.images_per_second > 0 and each.memory == 0 for each in measured)
-    with SideBySide(broken, {"CPU": 2.0}, 1.0) as measure, pytest.raises(ClusterError) as error:
-        measure(1)
-    assert str(error.value).startswith("--gpus-per-trial auto: a trial fails: ")
+    class Full:
+        def __init__(self, config: TrialConfig, cpus: float) -> None:
+            pass
+
+        def rehearse(self, seconds: float) -> float:
+            raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
+
+    monkeypatch.setattr(packing, "_Rehearsal", Full)
+    with pytest.raises(ClusterError, match="a trial does not fit into the memory of a GPU"):
+        measure_packing(config_of(spec_of()), ASKED, {})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("cluster")
+def test_a_trial_that_is_killed_is_measured_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Killed:
+        """Is killed once for each file."""
+
+        def __init__(self, config: TrialConfig, cpus: float) -> None:
+            pass
+
+        def rehearse(self, seconds: float) -> float:
+            for path in tmp_path.iterdir():
+                path.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return 7.0
+
+        def memory(self) -> float:
+            return 0.0
+
+    monkeypatch.setattr(packing, "_Rehearsal", Killed)
+    (tmp_path / "once").touch()
+    measured = measure_packing(config_of(spec_of()), ASKED, {})
+    assert [each.images_per_second for each in measured] == [7.0, 14.0]
+    for kill in ("once", "twice"):
+        (tmp_path / kill).touch()
+    with pytest.raises(ClusterError, match=r"auto: a trial was killed on \S+ \(.*\), in 2 tries"):
+        measure_packing(config_of(spec_of()), ASKED, {})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_node_that_is_taken_back_is_left_for_another(
+    cluster: NodeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first] = [node for node in alive_nodes() if node.resources.get("GPU")]
+    kill = [lambda: cluster.kill(first.node_id), lambda: None]
+    room = spied_pack(monkeypatch, lambda: kill.pop(0)())
+    with ThreadPoolExecutor() as pool:
+        measuring = pool.submit(measure_packing, config_of(spec_of()), ASKED, {})
+        while not room:
+            time.sleep(0.05)
+        cluster.add("other", num_gpus=1)
+        measured = measuring.result()
+    assert room == [2, 1]
+    assert [each.num_trials for each in measured] == [1]
 
 
 @pytest.mark.gpu
@@ -108,7 +214,7 @@ def test_a_gpu_is_measured() -> None:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
         spec = spec_of(gpus_per_trial="auto")
-        gpus, line = measured_gpus(spec, asked_by_a_trial(spec.search))
+        gpus, line = measured_gpus(spec, asked_by_a_trial(spec.search), {})
     finally:
         ray.shutdown()
     assert 0 < gpus <= 1

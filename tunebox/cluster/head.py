@@ -53,12 +53,13 @@ class Head:
     proxy_command: str | None = None
 
     def run(
-        self, argv: Sequence[str], *, timeout: float | None = 120
+        self, argv: Sequence[str], *, input: str = "", timeout: float | None = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in a login shell on the head and return how it ended.
 
         Args:
             argv: The command and its arguments; none is looked at by a shell.
+            input: What the command reads.
             timeout: Seconds; None waits for its end.
 
         Raises:
@@ -67,7 +68,7 @@ class Head:
         try:
             done = subprocess.run(
                 [*self._ssh(), self._login, _login_shell(argv)],
-                stdin=subprocess.DEVNULL,
+                input=input,
                 capture_output=True,
                 text=True,
                 timeout=timeout,

@@ -31,14 +31,15 @@ def connect(address: str | None) -> Iterator[str]:
     """Join the cluster at ``address`` or start Ray on this machine.
 
     Without an address that is the cluster in the variable ``RAY_ADDRESS``, else one that
-    ``ray start`` made on this machine, else a new one; ``local`` is a new one in any case. The
-    private Ray of another program is never joined: it ends when that program does.
+    ``ray start`` made on this machine, else a new one; ``local`` is a new one in any case and
+    ``auto`` never. The private Ray of another program is never joined: it ends when that program
+    does.
 
     Gives one line that says what was done. What was joined is left and what was started is
     stopped afterwards, unless this process had Ray before.
 
     Raises:
-        ClusterError: There is no cluster at the address.
+        ClusterError: There is no cluster at the address, or none for ``auto``.
     """
     if ray.is_initialized():
         yield f"uses the Ray of this process ({_resources()})"
@@ -59,7 +60,7 @@ def _address(given: str | None) -> str | None:
 
 
 def _is_new(address: str | None) -> bool:
-    return address == "local" or (address in (None, "auto") and not _is_started_here())
+    return address == "local" or (address is None and not _is_started_here())
 
 
 def _init(address: str | None) -> str:
@@ -69,6 +70,11 @@ def _init(address: str | None) -> str:
         "logging_level": "ERROR",
         "configure_logging": True,
     }
+    if address == "auto" and not _is_started_here():
+        raise ClusterError(
+            f"no Ray runs on {socket.gethostname()}; start it with: ray up FILE (a cluster), or "
+            "ray start --head (this machine)"
+        )
     checkout = _checkout()
     if not _is_new(address):
         # Ray cannot make an environment with an empty list of modules

@@ -7,12 +7,13 @@ from secrets import token_hex
 
 from tunebox.data.check import check_data
 from tunebox.data.settings import DataSettings
+from tunebox.errors import describe_os_error
 from tunebox.findings import Finding, Level
 from tunebox.search import node_probe
-from tunebox.search.marked_folder import MarkedFolder, marked_folder
+from tunebox.search.marked_folder import marked_folder
 from tunebox.search.node_probe import Findings
 from tunebox.search.nodes import Answer, Node, alive_nodes, ask_nodes
-from tunebox.search.readiness import describe_differences, describe_software, lacking
+from tunebox.search.readiness import describe_differences, lacking, storage_troubles
 
 _ANSWER_SECONDS = 90.0
 _SKEW_SECONDS = 2.0  # of clocks, from which on times in the records mislead
@@ -25,18 +26,13 @@ def examine_cluster(out: Path, data: DataSettings | None) -> Iterator[Finding]:
         out: The folder of all searches, which all nodes must share.
         data: Of a search file; None leaves them out. Nothing is downloaded.
     """
-    with marked_folder(out / f".nodes-{token_hex(4)}") as mark:
-        answers = ask_nodes(
-            alive_nodes(), node_probe.examine, mark.folder, mark.token, seconds=_ANSWER_SECONDS
-        )
-        storage = _storage(answers, mark)
-    here = node_probe.software()
-    yield Finding("ok", "versions", describe_software(here))
+    answers = ask_nodes(alive_nodes(), node_probe.examine, seconds=_ANSWER_SECONDS)
     for answer in answers:
         yield _node(answer)
     nodes = [answer.node for answer in answers if answer.found is not None]
-    for finding in (_software(answers, here), storage, _clocks(nodes)):
-        yield from finding
+    yield from _software(answers)
+    yield from _storage(nodes, out)
+    yield from _clocks(nodes)
     if data is not None:
         yield from _data(nodes, data)
 
@@ -65,7 +61,8 @@ def _node(answer: Answer[Findings]) -> Finding:
     return Finding("ok", "node", text)
 
 
-def _software(answers: Sequence[Answer[Findings]], here: node_probe.Software) -> Iterator[Finding]:
+def _software(answers: Sequence[Answer[Findings]]) -> Iterator[Finding]:
+    here = node_probe.software()
     num_same = 0
     for answer in answers:
         if answer.found is None:
@@ -90,28 +87,24 @@ def _software(answers: Sequence[Answer[Findings]], here: node_probe.Software) ->
         yield Finding("ok", "software", f"the same on {num_same} of {len(answers)} nodes")
 
 
-def _storage(answers: Sequence[Answer[Findings]], mark: MarkedFolder) -> list[Finding]:
-    out = Path(mark.folder).parent
-    findings = []
-    for answer in answers:
-        if answer.found is None:
-            continue
-        trouble = answer.found["storage"]
-        if trouble is None and not mark.has_mark_of(answer.node.node_id):
-            trouble = "what it writes does not arrive here"
-        if trouble is not None:
-            findings.append(
-                Finding(
-                    "error",
-                    "storage",
-                    f"{answer.node.name}: {out} is not the "
-                    f"folder that is here: {trouble}; mount the same storage there, or "
-                    "give another --out",
-                )
-            )
-    if not findings:
-        findings.append(Finding("ok", "storage", f"{out} is read and written by every node"))
-    return findings
+def _storage(nodes: Sequence[Node], out: Path) -> list[Finding]:
+    out = out.absolute()
+    try:
+        with marked_folder(out / f".nodes-{token_hex(4)}") as mark:
+            troubles = storage_troubles(nodes, mark)
+    except OSError as error:
+        text = f"{describe_os_error(error)}; make it writable here, or give another --out"
+        return [Finding("error", "storage", text)]
+    findings = [
+        Finding(
+            "error",
+            "storage",
+            f"{node.name}: {out} is not the folder that is here: {trouble}; mount the same "
+            "storage there, or give another --out",
+        )
+        for node, trouble in troubles.items()
+    ]
+    return findings or [Finding("ok", "storage", f"{out} is read and written by every node")]
 
 
 def _clocks(nodes: Sequence[Node]) -> list[Finding]:

@@ -24,7 +24,6 @@ class Findings(TypedDict):
     software: Software
     gpus: list[dict[str, str]]
     gpus_of_torch: int
-    storage: str | None
 
 
 def software() -> Software:
@@ -103,14 +102,13 @@ def storage_trouble(folder: str, token: str) -> str | None:
     return None
 
 
-def examine(folder: str, token: str) -> Findings:
-    """Return what the node has, as far as a search needs it, its data apart."""
+def examine() -> Findings:
+    """Return what the node has, as far as a search needs it, its storage and data apart."""
     seen = gpus()
     return {
         "software": software(),
         "gpus": seen,
         "gpus_of_torch": num_gpus_of_torch() if seen else 0,
-        "storage": storage_trouble(folder, token),
     }
 
 
@@ -119,23 +117,31 @@ def launchable_types(gcs_port: str) -> list[dict[str, float]]:
 
     Empty without an autoscaler; ``{}`` stands for a type of which that is not known before.
     """
-    import psutil  # Ray brings both
-    import yaml
+    import psutil  # Ray brings it
 
-    if os.environ.get("RAY_USAGE_STATS_KUBERAY_IN_USE") == "1":
-        return [{}]  # what Kubernetes starts is known to its operator alone
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         options = dict(
             word.split("=", 1) for word in words if word.startswith("--") and "=" in word
         )
-        path = options.get("--autoscaling-config")
-        if path and options.get("--gcs-address", "").endswith(f":{gcs_port}"):
-            config = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
-            most = config.get("max_workers", 0)
-            return [
-                dict(node_type.get("resources") or {})
-                for node_type in config.get("available_node_types", {}).values()
-                if min(most, node_type.get("max_workers", most)) > 0
-            ]
-    return []
+        is_monitor = any(Path(word).name == "monitor.py" for word in words)
+        if is_monitor and options.get("--gcs-address", "").endswith(f":{gcs_port}"):
+            path = options.get("--autoscaling-config")
+            return [] if path is None else _launched_by(Path(path).expanduser())
+    # With KubeRay's autoscaler the head has no monitor: it runs in a container of its own, and
+    # what it starts is known to Kubernetes alone.
+    return [{}] if os.environ.get("RAY_USAGE_STATS_KUBERAY_IN_USE") == "1" else []
+
+
+def _launched_by(path: Path) -> list[dict[str, float]]:
+    import yaml  # Ray brings it
+
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if "worker_ips" in config["provider"]:
+        return []  # machines that are there already: what has not joined may be off for good
+    most = config.get("max_workers", 0)
+    return [
+        dict(node_type.get("resources") or {})
+        for node_type in config.get("available_node_types", {}).values()
+        if min(most, node_type.get("max_workers", most)) > 0
+    ]

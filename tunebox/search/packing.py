@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-from typing_extensions import Self
 
-from tunebox.errors import ClusterError
-from tunebox.search.nodes import Resources
+from tunebox.errors import ClusterError, first_line
+from tunebox.search.memory import is_out_of_memory
+from tunebox.search.nodes import Node, Resources, alive_nodes
+from tunebox.search.placement import NODE_ID, TrialPlacement
 from tunebox.spec.trial_config import TrialConfig
 
 if TYPE_CHECKING:
@@ -24,6 +30,8 @@ _GAIN = 1.05  # in images per second, for which one more step is taken
 _MEMORY = 0.9  # share of the GPU's memory that may be taken: other settings need more
 _SECONDS = 5.0  # of training a step
 _WARM_SECONDS = 1.0  # before the clock starts, so that all have begun and taken their memory
+_LOOK_SECONDS = 1  # between two looks whether the node is there; Ray takes whole ones
+_TRIES = 2  # a spot machine may be taken back
 
 
 @dataclass(frozen=True)
@@ -83,58 +91,121 @@ def share(num_trials: int) -> float:
     return 10_000 // num_trials / 10_000
 
 
+def measure_packing(
+    config: TrialConfig, asked: Resources, left_out: Mapping[str, str]
+) -> list[Measured]:
+    """Return what `pack` does, on the first node that has a GPU free; waits for one.
+
+    Args:
+        config: Of all the trials.
+        asked: By a trial that has a GPU for itself.
+        left_out: The ids of nodes that no trial may run on.
+
+    Raises:
+        ClusterError: The trials fail, not even one fits, or the node was lost again and again.
+    """
+    for _ in range(_TRIES):
+        try:
+            return _measured_on(_node_with_gpu(asked, left_out), config, asked["CPU"])
+        except _LostError as error:
+            lost = error
+    raise ClusterError(f"--gpus-per-trial auto: {lost}, in {_TRIES} tries; give a number instead")
+
+
+class _LostError(Exception):
+    """What the trials are measured on is gone, through no fault of theirs."""
+
+
+def _node_with_gpu(asked: Resources, left_out: Mapping[str, str]) -> Node:
+    with _held(TrialPlacement(asked, left_out).to_placement_group()) as group:
+        ray.get(group.ready())
+        [node_id] = placement_group_table(group)["bundles_to_node_id"].values()
+    for node in alive_nodes():
+        if node.node_id == node_id:
+            return node
+    raise _LostError("a node was lost as soon as it was there")
+
+
+def _measured_on(node: Node, config: TrialConfig, cpus_per_trial: float) -> list[Measured]:
+    cpus_per_gpu = node.resources["CPU"] / node.resources["GPU"]
+    most = max(1, int(cpus_per_gpu / cpus_per_trial + 1e-6))
+    room = {"GPU": 1.0, "CPU": most * cpus_per_trial}
+    only = {NODE_ID: node.node_id}
+    with _held(placement_group([room], bundle_label_selector=[only])) as group:
+        while not group.wait(_LOOK_SECONDS):
+            _check_is_there(node)
+        return pack(SideBySide(config, node, group, cpus_per_trial), most)
+
+
+@contextmanager
+def _held(group: PlacementGroup) -> Iterator[PlacementGroup]:
+    try:
+        yield group
+    finally:
+        remove_placement_group(group)
+
+
+def _check_is_there(node: Node) -> None:
+    if node.node_id not in [alive.node_id for alive in alive_nodes()]:
+        raise _LostError(f"node {node.name} was lost")
+
+
 class SideBySide:
     """Measures trials in processes of their own, in room that nothing else gets meanwhile."""
 
-    def __init__(self, config: TrialConfig, room: Resources, cpus_per_trial: float) -> None:
+    def __init__(
+        self, config: TrialConfig, node: Node, group: PlacementGroup, cpus_per_trial: float
+    ) -> None:
         """Set out to measure.
 
         Args:
             config: Of all the trials.
-            room: On one node: one GPU and what CPUs there are for it; no GPU measures on CPUs.
+            node: On which they run.
+            group: Room there: one GPU, and CPUs for as many trials as are measured.
             cpus_per_trial: As in the search.
         """
         self._config = config
-        self._room = {name: amount for name, amount in room.items() if amount}
+        self._node = node
+        self._group = group
         self._cpus_per_trial = cpus_per_trial
-
-    def __enter__(self) -> Self:
-        """Wait for the room."""
-        self._group = placement_group([self._room])
-        ray.get(self._group.ready())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give the room back."""
-        remove_placement_group(self._group)
 
     def __call__(self, num_trials: int) -> Measured | None:
         """Return how fast ``num_trials`` trials at once are; None if they do not fit."""
         actor = ray.remote(_Rehearsal).options(
             num_cpus=self._cpus_per_trial,
-            num_gpus=self._room.get("GPU", 0) * share(num_trials),
+            num_gpus=share(num_trials),
             scheduling_strategy=PlacementGroupSchedulingStrategy(self._group),
         )
         actors = [actor.remote(self._config, self._cpus_per_trial) for _ in range(num_trials)]
         try:
-            ray.get([each.rehearse.remote(_WARM_SECONDS) for each in actors])
-            rates = ray.get([each.rehearse.remote(_SECONDS) for each in actors])
-            memory = ray.get(actors[0].memory.remote())
-        except (RayActorError, OutOfMemoryError):  # the system's memory
+            self._answers([each.rehearse.remote(_WARM_SECONDS) for each in actors])
+            rates = self._answers([each.rehearse.remote(_SECONDS) for each in actors])
+            [memory] = self._answers([actors[0].memory.remote()])
+        except OutOfMemoryError:  # the node's memory
             return None
+        except RayActorError as error:
+            _check_is_there(self._node)
+            if num_trials > 1:  # more than the node bears
+                return None
+            killed = f"a trial was killed on {self._node.name} ({first_line(error)})"
+            raise _LostError(killed) from error
         except RayTaskError as error:
-            if _is_memory(error.cause):
+            if is_out_of_memory(error.cause):
                 return None
             raise ClusterError(f"--gpus-per-trial auto: a trial fails: {error.cause}") from error
         finally:
             for each in actors:
                 ray.kill(each)
         return Measured(num_trials, sum(rates), memory)
+
+    def _answers(self, asked: list[Any]) -> list[float]:
+        """Return what the actors answer; Ray would wait for those of a lost node without end."""
+        waiting = asked
+        while waiting:
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_SECONDS)
+            if waiting:
+                _check_is_there(self._node)
+        return list(ray.get(asked))
 
 
 class _Rehearsal:
@@ -169,10 +240,6 @@ class _Rehearsal:
             return 0.0
         free, total = torch.cuda.mem_get_info()
         return 1 - free / total
-
-
-def _is_memory(cause: Any) -> bool:
-    return "out of memory" in str(cause).lower()
 
 
 def _numbers(most: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from tunebox.search.nodes import alive_nodes
 from tunebox.search.past import Past
 from tunebox.search.ray_adapters import DecisionScheduler
 
-_NODE_ID = "ray.io/node-id"  # a label that Ray gives to every node
+NODE_ID = "ray.io/node-id"  # a label that Ray gives to every node
 _LOOK_SECONDS = 1.0  # between two looks at the nodes
 
 
@@ -42,7 +42,7 @@ class TrialPlacement(tune.PlacementGroupFactory):  # type: ignore[misc]
         """Ask Ray for the room of one trial."""
         if not self.left_out:
             return placement_group(self.bundles)
-        others = {_NODE_ID: f"!in({','.join(sorted(self.left_out))})"}
+        others = {NODE_ID: f"!in({','.join(sorted(self.left_out))})"}
         return placement_group(self.bundles, bundle_label_selector=[others])
 
     def num_places(self) -> int:

@@ -1,12 +1,12 @@
 """What a trial asks of a node, and whether there is such a node."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tunebox.errors import ClusterError
 from tunebox.search.autoscaler import launchable
 from tunebox.search.nodes import Resources, alive_nodes, has_room
-from tunebox.search.packing import SideBySide, describe_packing, pack, share
+from tunebox.search.packing import describe_packing, measure_packing, share
 from tunebox.spec.sample import value_at
 from tunebox.spec.search_spec import SearchSettings, SearchSpec
 from tunebox.spec.space import Leaf, Scalar, Values
@@ -50,7 +50,9 @@ def check_room(search: SearchSettings, asked: Resources) -> str | None:
     raise ClusterError(_too_much(search, asked, [*nodes, *types]))
 
 
-def measured_gpus(spec: SearchSpec, asked: Resources) -> tuple[float, str]:
+def measured_gpus(
+    spec: SearchSpec, asked: Resources, left_out: Mapping[str, str]
+) -> tuple[float, str]:
     """Return what ``gpus_per_trial: auto`` comes to, and a line about it.
 
     Trials with the first settings that the file starts with, or else with drawn ones, train side
@@ -59,16 +61,12 @@ def measured_gpus(spec: SearchSpec, asked: Resources) -> tuple[float, str]:
     Args:
         spec: What is searched.
         asked: As `asked_by_a_trial` gives it.
+        left_out: The ids of nodes that no trial may run on.
 
     Raises:
         ClusterError: The trials fail, or not even one fits.
     """
-    nodes = [node for node in _all_nodes() if has_room(node, asked)]
-    most = max((int(node["CPU"] / node["GPU"] / asked["CPU"]) for node in nodes), default=0)
-    most = max(1, most)
-    room = {"GPU": 1.0, "CPU": most * asked["CPU"]}
-    with SideBySide(spec.trial_config(_first_values(spec)), room, asked["CPU"]) as measure:
-        measured = pack(measure, most)
+    measured = measure_packing(spec.trial_config(_first_values(spec)), asked, left_out)
     return share(measured[-1].num_trials), describe_packing(measured)
 
 

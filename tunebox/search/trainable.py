@@ -19,6 +19,7 @@ from ray import tune
 
 from tunebox.checkpoints import checkpoint_files, read_checkpoint, write_checkpoint
 from tunebox.errors import DataError, NodeError, RecordsError, TuneboxError, first_line
+from tunebox.search.memory import is_out_of_memory
 from tunebox.search.node_probe import storage_trouble
 from tunebox.trials import non_finite_metric
 
@@ -183,15 +184,8 @@ def _is_of_the_process(error: Exception) -> bool:
 
     After most errors of CUDA every later call in the same process fails too.
     """
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # the allocator of the CPU, and libraries on a GPU, raise no class of their own
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("allocate memory", "out of memory", "CUDA error", "cuDNN error")
-    )
+    is_of_the_gpu = any(sign in str(error) for sign in ("CUDA error", "cuDNN error"))
+    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and is_of_the_gpu)
 
 
 def _failure(error: Exception) -> dict[str, Any]:

@@ -225,6 +225,21 @@ def _explain(error: ValidationError, node: Any) -> tuple[str, str]:
     # a misspelt key is both unknown and missing: the unknown one is what the person wrote
     mistakes = sorted(error.errors(), key=lambda mistake: mistake["type"] not in _WRONG_KEY)
     details = mistakes[0]
+    path = _path(details, node)
+    missing = [
+        str(other["loc"][-1])
+        for other in mistakes
+        if other["type"] == "missing" and other["loc"][:-1] == details["loc"][:-1]
+    ]
+    words = [  # that can stand there too, like auto for a number
+        other["ctx"]["expected"]
+        for other in mistakes[1:]
+        if other["type"] == "literal_error" and _path(other, node) == path
+    ]
+    return "/".join(path), " or ".join([_sentence(details, missing), *words])
+
+
+def _path(details: ErrorDetails, node: Any) -> list[str]:
     path: list[str] = []
     for key in details["loc"]:
         # pydantic names the member of a union too; that is not a key of the file
@@ -235,12 +250,7 @@ def _explain(error: ValidationError, node: Any) -> tuple[str, str]:
         elif key != details["loc"][-1] or details["type"] not in ("missing", *_WRONG_KEY):
             continue
         path.append(str(key))
-    missing = [
-        str(other["loc"][-1])
-        for other in mistakes
-        if other["type"] == "missing" and other["loc"][:-1] == details["loc"][:-1]
-    ]
-    return "/".join(path), _sentence(details, missing)
+    return path
 
 
 def _sentence(details: ErrorDetails, missing: list[str]) -> str:
