@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 from ray.cluster_utils import Cluster
@@ -251,7 +252,8 @@ class Campaign:
         self.twice += sum(count > 1 for count in reported.values())
         for row in history:
             metrics = known.get((row["trial_id"], row["epoch"]), {})
-            self.damaged += any(row[name] != value for name, value in metrics.items())
+            found = np.array([row[name] for name in metrics], dtype=float)
+            self.damaged += not np.array_equal(found, list(metrics.values()), equal_nan=True)
 
 
 def _new_node(cluster: Cluster, **more: Any) -> Any:
