@@ -5,9 +5,10 @@
 Searches run one after the other on a Ray cluster of two nodes on this machine, with an MLflow
 server, until so many faults were injected; what and when comes from the seed. A fault that ends the
 driver is followed by ``tunebox search --resume``. After every search its tables and its MLflow runs
-are compared with what its journal had just before each fault. To recover means: the journal has an
-epoch that is new; after a fault of MLflow: MLflow has taken something again. Ctrl-C ends it early,
-without a look at the last search.
+are compared with what its journal had just before each fault: what is gone, what is there twice,
+and what is damaged: a value that is another, and every search whose front, weights or runs are not
+what they must be. To recover means: the journal has an epoch that is new; after a fault of MLflow:
+MLflow has taken something again. Ctrl-C ends it early, without a look at the last search.
 
 Needs to be allowed to mount a small file system.
 """
@@ -15,16 +16,20 @@ Needs to be allowed to mount a small file system.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
 import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from mlflow.tracking import MlflowClient
 from ray.cluster_utils import Cluster
@@ -32,11 +37,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.command_line import run_tunebox
-from tests.faults.check_records import check_records, child_runs
+from tests.faults.check_records import check_records, check_weights, child_runs
+from tests.faults.faulty_proxy import Fault as Answer
+from tests.faults.faulty_proxy import FaultyProxy
 from tests.faults.mlflow_server import MlflowServer
 from tests.faults.search_process import SearchProcess, kill_process, wait_until, worker_pids
 from tests.faults.small_disk import fill, small_disk
-from tunebox.checkpoints import checkpoint_files
 from tunebox.events import Ended, Reported
 from tunebox.records.journal import read_journal
 
@@ -51,13 +57,21 @@ KINDS = (
     "second driver",
     "MLflow frozen for seconds",
     "MLflow killed and started again",
+    "MLflow answers 500 for seconds",
+    "MLflow answers late or not at all for seconds",
 )
+_ANSWERS: dict[str, tuple[Answer, ...]] = {
+    "MLflow answers 500 for seconds": ("error",),
+    "MLflow answers late or not at all for seconds": ("late answer", "lost answer"),
+}
+_TIMEOUT = "2"  # seconds for which an answer is waited for; a late one comes after more
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
 _DISK_MEGABYTES = 48
 _PATIENCE = 900.0  # seconds, on a busy machine
 _TRIES = 5
 
 Report = tuple[str, int]  # trial, epoch
+Known = dict[Report | str, dict[str, float]]  # the metrics of reports; ended trials have none
 
 
 @dataclass
@@ -76,10 +90,12 @@ class Campaign:
     random: random.Random
     cluster: Cluster
     server: MlflowServer
+    proxy: FaultyProxy
     faults: list[Fault] = field(default_factory=list)
     num_searches: int = 0  # that were looked at
     lost: int = 0
     twice: int = 0
+    damaged: int = 0
 
     def run(self, home: Path, num_faults: int) -> None:
         """Inject so many faults, or as many as there are until Ctrl-C."""
@@ -96,7 +112,7 @@ class Campaign:
         home.mkdir()
         with small_disk(home / "disk", _DISK_MEGABYTES) as disk:
             search = self._make_search(home, disk / "out", number)
-            known: set[Report | str] = set()
+            known: Known = {}
             search.start()
             while len(self.faults) < last_fault:
                 moment = search.count("reported") + self.random.randint(1, 12)
@@ -113,14 +129,18 @@ class Campaign:
             code, stdout, stderr = search.finish(_PATIENCE)
             assert code == 0, stdout + stderr
             self._deliver(search)
-            check_records(search.folder, search.tracking_uri)
+            self._check(search)
             self._compare(search, known)
-            print(f"search {number}: lost {self.lost}, twice {self.twice} so far", flush=True)
+            print(f"search {number}: {self.totals()} so far", flush=True)
+
+    def totals(self) -> str:
+        """Return in words what was not as it must be."""
+        return f"lost: {self.lost}; done twice: {self.twice}; damaged: {self.damaged}"
 
     def _make_search(self, home: Path, out: Path, seed: int) -> SearchProcess:
         options = ("--address", str(self.cluster.address), "--seed", str(seed))
         search = SearchProcess(home, *options, "--max-failures", "20", out=out)
-        search.tracking_uri = self.server.uri
+        search.tracking_uri = self.proxy.uri
         search.folder = out / f"s{seed}"  # the searches share a server
         text = search.search_file.read_text(encoding="utf-8")
         text = text.replace("trials: 10", "trials: 24").replace(", max_concurrent: 1", "")
@@ -147,7 +167,11 @@ class Campaign:
             fault.recovery = time.monotonic() - start
 
     def _disturb_mlflow(self, kind: str) -> None:
-        if kind == "MLflow frozen for seconds":
+        if kind in _ANSWERS:
+            self.proxy.faults, self.proxy.share = _ANSWERS[kind], 0.5
+            time.sleep(self.random.uniform(2, 8))
+            self.proxy.faults = ()
+        elif kind == "MLflow frozen for seconds":
             self.server.freeze()
             time.sleep(self.random.uniform(2, 8))
             self.server.thaw()
@@ -188,10 +212,9 @@ class Campaign:
             with (search.folder / "journal.jsonl").open("ab") as journal:
                 journal.write(self.random.choice([b'{"event": "rep', b'{"event": "danced"}\n']))
         if kind.endswith("checkpoints damaged"):
-            for folder in (search.folder / "checkpoints").iterdir():
-                if search.is_unfinished(folder.name):
-                    for path in checkpoint_files(folder)[:1]:
-                        path.write_bytes(path.read_bytes()[:-100])
+            newest = {path.parent: path for path in search.spare_checkpoints()}
+            for path in newest.values():
+                path.write_bytes(path.read_bytes()[:-100])
 
     def _deliver(self, search: SearchProcess) -> None:
         """Deliver what the search could not, where MLflow was away at its end."""
@@ -204,14 +227,22 @@ class Campaign:
         nodes = (self.cluster.head_node, self.node)
         return [int(node.all_processes["raylet"][0].process.pid) for node in nodes]
 
-    def _compare(self, search: SearchProcess, known: set[Report | str]) -> None:
+    def _check(self, search: SearchProcess) -> None:
+        try:
+            check_records(search.folder, self.server.uri)
+            check_weights(search.folder)
+        except AssertionError as error:
+            self.damaged += 1
+            print(f"{search.folder.name} is damaged: {error}", flush=True)
+
+    def _compare(self, search: SearchProcess, known: Known) -> None:
         history = pq.read_table(search.folder / "history.parquet").to_pylist()
         trials = pq.read_table(search.folder / "trials.parquet").to_pylist()
         in_tables: Counter[Report | str] = Counter(
             [(row["trial_id"], row["epoch"]) for row in history]
         )
         in_tables.update(row["trial_id"] for row in trials)
-        for where in (in_tables, _in_mlflow(search)):
+        for where in (in_tables, _in_mlflow(search, self.server.uri)):
             self.lost += sum(where[item] == 0 for item in known)
             self.twice += sum(count > 1 for count in where.values())
         journal = read_journal(search.folder / "journal.jsonl").events
@@ -219,6 +250,10 @@ class Campaign:
             (event.trial_id, event.report.epoch) for event in journal if isinstance(event, Reported)
         )
         self.twice += sum(count > 1 for count in reported.values())
+        for row in history:
+            metrics = known.get((row["trial_id"], row["epoch"]), {})
+            found = np.array([row[name] for name in metrics], dtype=float)
+            self.damaged += not np.array_equal(found, list(metrics.values()), equal_nan=True)
 
 
 def _new_node(cluster: Cluster, **more: Any) -> Any:
@@ -239,21 +274,21 @@ def _num_delivered(search: SearchProcess) -> int:
     return outbox.read_bytes().count(b'"done"') if outbox.exists() else 0
 
 
-def _known(search: SearchProcess) -> set[Report | str]:
+def _known(search: SearchProcess) -> Known:
     """Return the reports and the ended trials in the journal: what must not get lost."""
-    found: set[Report | str] = set()
+    found: Known = {}
     for event in read_journal(search.folder / "journal.jsonl").events:
         if isinstance(event, Reported):
-            found.add((event.trial_id, event.report.epoch))
+            found[event.trial_id, event.report.epoch] = dict(event.report.metrics)
         elif isinstance(event, Ended):
-            found.add(event.trial_id)
+            found[event.trial_id] = {}
     return found
 
 
-def _in_mlflow(search: SearchProcess) -> Counter[Report | str]:
-    client = MlflowClient(tracking_uri=search.tracking_uri)
+def _in_mlflow(search: SearchProcess, tracking_uri: str) -> Counter[Report | str]:
+    client = MlflowClient(tracking_uri=tracking_uri)
     found: Counter[Report | str] = Counter()
-    for run in child_runs(search.folder, search.tracking_uri):
+    for run in child_runs(search.folder, tracking_uri):
         trial_id = run.data.tags["tunebox.trial_id"]
         found[trial_id] += 1
         for metric in client.get_metric_history(run.info.run_id, "clean_accuracy"):
@@ -281,25 +316,32 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    cluster = Cluster()
+    # of the searches, which take it from here
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = _TIMEOUT
+    with tempfile.TemporaryDirectory(prefix="faults-") as home, _places(Path(home)) as places:
+        campaign = Campaign(random.Random(arguments.seed), *places)
+        try:
+            campaign.run(Path(home), arguments.faults)
+        finally:  # whatever went wrong: what was found up to there
+            Console().print(_table(campaign))
+            num_faults, num_searches = len(campaign.faults), campaign.num_searches
+            print(f"{num_faults} faults in {num_searches} searches; {campaign.totals()}")
+
+
+@contextmanager
+def _places(home: Path) -> Iterator[tuple[Cluster, MlflowServer, FaultyProxy]]:
+    """Give a cluster with one node, and an MLflow server with a proxy before it."""
+    cluster, server = Cluster(), MlflowServer(home)
+    proxy = FaultyProxy(server.port)
     try:
         _new_node(cluster, include_dashboard=False)  # the first is the head
-        with tempfile.TemporaryDirectory(prefix="faults-") as home:
-            server = MlflowServer(Path(home))
-            server.start()
-            try:
-                server.wait(_PATIENCE)
-                campaign = Campaign(random.Random(arguments.seed), cluster, server)
-                campaign.run(Path(home), arguments.faults)
-            finally:
-                server.kill()
+        server.start()
+        server.wait(_PATIENCE)
+        yield cluster, server, proxy
     finally:
+        proxy.close()
+        server.kill()
         cluster.shutdown()
-    Console().print(_table(campaign))
-    print(
-        f"{len(campaign.faults)} faults in {campaign.num_searches} searches; "
-        f"lost: {campaign.lost}; done twice: {campaign.twice}"
-    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -99,6 +100,10 @@ def check_weights(folder: Path) -> None:
     assert noted == dict.fromkeys(noted) | expected
     found = {str(path.relative_to(folder)) for path in (folder / "checkpoints").rglob("*.*")}
     assert found == set(expected.values())
+    for row in rows:
+        if row["trial_id"] in expected:
+            content = torch.load(folder / expected[row["trial_id"]], weights_only=True)
+            assert content["state"]["epoch"] == row["epochs"], row["trial_id"]
 
 
 def check_parent_in_mlflow(folder: Path, tracking_uri: str, status: str = "FINISHED") -> None:

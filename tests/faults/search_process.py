@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -80,10 +81,26 @@ class SearchProcess:
         wanted = f'"event": "{event}"'.encode()
         return journal.read_bytes().count(wanted) if journal.exists() else 0
 
-    def is_unfinished(self, trial_id: str) -> bool:
-        """Whether the journal has no end of the trial."""
-        lines = (self.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()
-        return not any(f'"ended", "trial": "{trial_id}"' in line for line in lines)
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Return the whole lines of the journal that tell of ``event``."""
+        lines = (self.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        return [entry for entry in entries if entry.get("event") == event]
+
+    def spare_checkpoints(self) -> list[Path]:
+        """Return the checkpoints of trials that have not come to their last epoch.
+
+        That is so where the last report in the journal is between two rungs. What came to its last
+        epoch may end without another one, and then its checkpoint is that of its result.
+        """
+        ended = {event["trial"] for event in self.events("ended")}
+        epochs = {event["trial"]: event["epoch"] for event in self.events("reported")}
+        return [
+            path
+            for path in sorted((self.folder / "checkpoints").glob("*/*.pt"))
+            if path.parent.name not in ended
+            and not (path.parent / f"{epochs.get(path.parent.name, 0):06d}.pt").exists()
+        ]
 
     def wait_for(self, event: str, count: int, timeout: float = 200) -> None:
         """Wait until ``event`` is in the journal so often, or the process has ended."""

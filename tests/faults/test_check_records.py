@@ -1,10 +1,12 @@
 """The checker of the records finds what is wrong, and nothing in a search that went well."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from tests.conftest import RealSearch
@@ -15,6 +17,7 @@ from tests.faults.check_records import (
     check_records,
     check_tables,
     check_trials_in_mlflow,
+    check_weights,
     child_runs,
     parent_run,
 )
@@ -61,6 +64,24 @@ CHANGES: list[tuple[Check, Change, Change]] = [
 @pytest.mark.timeout(400)  # the first test that needs the search waits for it
 def test_nothing_is_wrong_with_a_search_that_went_well(real_search: RealSearch) -> None:
     check_records(real_search.folder.root, real_search.tracking_uri)
+    check_weights(real_search.folder.root)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_what_is_wrong_with_weights_is_found(tmp_path: Path, real_search: RealSearch) -> None:
+    folder = tmp_path / real_search.name
+    shutil.copytree(real_search.folder.root, folder)
+    check_weights(folder)
+    path = next((folder / "checkpoints").rglob("*.pt"))
+    content = torch.load(path, weights_only=True)
+    content["state"]["epoch"] -= 1
+    torch.save(content, path)
+    with pytest.raises(AssertionError, match=path.parent.name):
+        check_weights(folder)
+    path.unlink()
+    with pytest.raises(AssertionError):
+        check_weights(folder)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """MLflow fails in every way it can, on the real server; nothing is lost and nothing is double."""
 
+import random
 import shutil
 import signal
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox, succeed
-from tests.faults.check_records import check_records, child_runs, parent_run
+from tests.faults.check_records import check_records, check_weights, child_runs, parent_run
 from tests.faults.faulty_proxy import Fault, FaultyProxy
 from tests.faults.mlflow_server import MlflowServer
+from tests.faults.search_process import SearchProcess, outcome, wait_until
 from tests.records.made_search import MadeSearch
 from tests.records.make_log import make_spec
 from tunebox.records import mlflow_delivery
@@ -239,6 +241,67 @@ def test_a_search_whose_server_dies_for_good_is_synced(
     for text in (printed, errors, away.stdout, away.stderr, synced):
         assert "open-sesame" not in text
     assert files_with(b"open-sesame", tmp_path) + files_with(b"open-sesame", server.folder) == []
+
+
+def test_a_search_whose_server_fails_in_all_ways_ends_as_if_undisturbed(
+    tmp_path: Path,
+    ray_address: str,
+    proxy: FaultyProxy,
+    running: MlflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server is started late, answers with errors, too late or not at all, and is gone 20 s."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    running.kill()
+    search, twin = (slow_search(tmp_path / name, ray_address) for name in ("search", "twin"))
+    search.tracking_uri = proxy.uri
+    for one in (search, twin):  # at the same time: nothing happens to the twin
+        one.start()
+    late, failing, silent, gone = sorted(random.Random(10).sample(range(1, 25), 4))
+    await_report(search, late)
+    running.start()
+    wait_until(lambda: is_reported(search.folder), "delivery")
+    await_report(search, failing)
+    disturb(proxy, ("error",), 3)
+    await_report(search, silent)
+    disturb(proxy, ("late answer", "lost answer"), 3)
+    await_report(search, gone)
+    running.kill()
+    time.sleep(20)
+    running.start()
+    code, stdout, stderr = search.finish()
+    assert code == 0, stdout + stderr
+    assert "Traceback" not in stdout + stderr
+    assert twin.finish()[0] == 0
+    running.wait()
+    synced = succeed("sync", search.folder.name, "--out", search.out, cwd=search.home)
+    assert "refused" not in stdout + synced
+    check_records(search.folder, running.uri)
+    check_weights(search.folder)
+    assert outcome(search.folder) == outcome(twin.folder)
+
+
+def slow_search(home: Path, ray_address: str) -> SearchProcess:
+    """Return a search whose epochs last a second or two."""
+    home.mkdir()
+    made = SearchProcess(home, "--address", ray_address)
+    text = made.search_file.read_text(encoding="utf-8")
+    made.search_file.write_text(text.replace("num_draws: 2", "num_draws: 2000"), encoding="utf-8")
+    return made
+
+
+def await_report(search: SearchProcess, number: int) -> None:
+    """Wait for a moment of a search that has not ended."""
+    search.wait_for("reported", number)
+    assert search.process is not None
+    assert search.process.poll() is None
+
+
+def disturb(proxy: FaultyProxy, faults: tuple[Fault, ...], count: int) -> None:
+    """Let every other request meet one of ``faults`` until ``count`` have met each of them."""
+    proxy.faults, proxy.share = faults, 0.5
+    wait_until(lambda: all(proxy.counts[fault] >= count for fault in faults), f"{faults}")
+    proxy.faults = ()
 
 
 def is_reported(root: Path) -> bool:

@@ -29,6 +29,11 @@ ALL_FAIL = (
     .replace("trials: 4", "trials: 50")
 )
 
+# no number of bytes is large enough for these weights, which nothing checks before torch does
+ALL_RAISE = SEARCH_FILE.replace(
+    "8, 100000000000", "1000000000000000000, 2000000000000000000"
+).replace("trials: 4", "trials: 50")
+
 
 def search(text: str, home: Path, address: str) -> subprocess.CompletedProcess[str]:
     (home / "faulty.yaml").write_text(text, encoding="utf-8")
@@ -87,3 +92,27 @@ def test_a_search_in_which_all_trials_fail_alike_ends_at_once(
     expected = "error: the first 3 trials failed in the same way, so the search was stopped: "
     assert done.stderr.startswith(expected)
     assert "train_images" in done.stderr
+
+
+def test_a_search_in_which_all_trials_raise_alike_ends_at_once_with_a_traceback(
+    tmp_path: Path, ray_address: str
+) -> None:
+    done = search(ALL_RAISE, tmp_path, ray_address)
+    assert done.returncode == 1
+    log = read(tmp_path)
+    assert log.count(TrialState.FAILED) in (3, 4)  # two run at once
+    assert len(log.trials) <= 6
+    raised = "RuntimeError: Storage size calculation overflowed"
+    assert all(
+        trial.reason is not None and trial.reason.startswith(raised)
+        for trial in log.trials.values()
+        if trial.state is TrialState.FAILED
+    )
+    *trace, told = done.stderr.rstrip().split("\n")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert any(re.search(r'File ".*/tunebox/training/trial_run.py", line', line) for line in trace)
+    assert any(line.startswith(raised) for line in trace)
+    expected = "error: the first 3 trials failed in the same way, so the search was stopped: "
+    assert told.startswith(f"{expected}{raised}")
+    kept = (tmp_path / "results" / "faulty-1" / "errors").glob("*.txt")
+    assert all(raised in path.read_text(encoding="utf-8") for path in kept)

@@ -207,6 +207,8 @@ class Outbox:
             content = path.read_bytes() if path.exists() else b""
             lines = content.splitlines()
             understood = [line for line in lines if self._read_line(line)]
+            # a full disk may have kept the process before from noting which runs it made
+            self._all_in_doubt = bool(lines)
             self._needs_line_break = bool(lines) and not content.endswith(b"\n")
             is_damaged = len(understood) < len(lines) or (is_known and not self._has_header)
             if is_damaged or not self._has_header:
