@@ -68,14 +68,7 @@ def make_recorder(folder: SearchFolder, uri: str) -> SearchRecorder:
 def wait_until_delivered(recorder: SearchRecorder, seconds: float = 90) -> None:
     runs = recorder._runs
     assert runs is not None
-    wait_until(lambda: runs.num_waiting == 0, seconds)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: runs.num_waiting == 0, "delivery", seconds)
 
 
 def test_a_server_that_comes_late_freezes_and_crashes(
@@ -137,12 +130,12 @@ def test_a_call_that_the_server_has_still_to_carry_out_makes_the_one_run(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     runs = MlflowRuns(proxy.uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
     runs.start_search(folder.name, {}, {})
-    wait_until(lambda: runs.num_waiting == 0)
+    wait_until(lambda: runs.num_waiting == 0, "delivery")
     proxy.faults, proxy.share = ("late request",), 1.0
     runs.start_trial("a", {})
-    wait_until(lambda: proxy.counts["late request"] > 0)
+    wait_until(lambda: proxy.counts["late request"] > 0, "late request")
     proxy.share = 0.0
-    wait_until(lambda: runs.num_waiting == 0 and proxy.num_carried_out_late > 0)
+    wait_until(lambda: runs.num_waiting == 0 and proxy.num_carried_out_late > 0, "run")
     assert runs.close() == 0
     [run] = child_runs(folder.root, running.uri)
     assert run.info.run_id == runs.run_id("a")
