@@ -227,7 +227,7 @@ def _is_unanswered(error: Exception) -> bool:
     while cause is not None:
         if isinstance(cause, TimeoutError | ConnectionResetError):
             return True
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__context__  # what urllib3 gives as the cause has none of its own
     return False
 
 
