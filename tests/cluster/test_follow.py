@@ -102,7 +102,7 @@ def test_every_line_is_heard_once_over_cuts(
     assert int(found[1]) == log.epochs_spent
     assert int(found[2]) == len(log.front())
     assert found[3] == f"{log.hypervolume():.4f}"
-    assert "connection lost; the search goes on" in printed.getvalue()
+    assert "connection lost; the cluster goes on" in printed.getvalue()
     assert follower._offset == (Path(search.folder) / "journal.jsonl").stat().st_size
 
 

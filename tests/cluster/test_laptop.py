@@ -120,7 +120,7 @@ def test_a_search_is_not_held_up_by_a_cut_and_comes_home(laptop: Laptop, hosts: 
         search.wait_for_words("cut: running 3")
         with cut_off(hosts.address(1)):
             began, before = time.monotonic(), len(search.events())
-            search.wait_for_words("connection lost; the search goes on")
+            search.wait_for_words("connection lost; the cluster goes on")
             wait_until(lambda: time.monotonic() - began >= CUT_SECONDS, "end of the cut")
             assert len(search.events()) > before
         assert time.monotonic() - began >= CUT_SECONDS

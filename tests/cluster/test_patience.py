@@ -53,7 +53,7 @@ def test_pauses_grow_and_the_console_hears_of_both_ends(clock: Clock) -> None:
     assert patience.until_it_works(Away(7)) == "answer"
     assert clock.pauses == [0.5, 1, 2, 4, 8, 15, 15]
     assert printed.getvalue().splitlines() == [
-        "connection lost; the search goes on, trying to reach it again",
+        "connection lost; the cluster goes on, trying to reach it again",
         "connected again after 46 seconds",
     ]
     assert patience.until_it_works(Away(1)) == "answer"

@@ -51,7 +51,7 @@ class Patience:
         now = time.monotonic()
         if self._away_since is None:
             self._away_since = now
-            self._console.print("connection lost; the search goes on, trying to reach it again")
+            self._console.print("connection lost; the cluster goes on, trying to reach it again")
         if now - self._away_since > _GIVE_UP_SECONDS:
             raise error
         time.sleep(next(self._pauses))
