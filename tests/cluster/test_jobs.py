@@ -47,6 +47,18 @@ def test_a_job_that_is_over_makes_room_for_the_next(jobs: Jobs, ray: Ray) -> Non
     assert jobs.find("s-10") is None
 
 
+def test_what_a_search_printed_is_without_what_ray_says_of_its_job(jobs: Jobs, ray: Ray) -> None:
+    submit(jobs, "one")
+    ray.said = [
+        "2026-11-23 08:31:54,695\tINFO job_manager.py:581 -- Runtime env is setting up.\n"
+        "Running entrypoint for job tunebox-s-1: bash --login -c 'exec tunebox search s.yaml'\n"
+        "s-1: joined the Ray cluster at 10.0.0.1:6379 (3 CPUs, 0 GPUs)\nRunning for the",
+    ]
+    assert jobs.output("s-1") == (
+        "s-1: joined the Ray cluster at 10.0.0.1:6379 (3 CPUs, 0 GPUs)\nRunning for the"
+    )
+
+
 def test_a_connection_that_breaks_is_told_from_ray_that_is_not_there() -> None:
     """Ssh ends a moment after what went through it."""
     with pytest.raises(HeadAway, match="the connection to here was lost"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -15,6 +16,9 @@ from tunebox.errors import ClusterError, first_line
 
 _DASHBOARD_PORT = 8265  # of Ray, on the head itself
 _END_SECONDS = 1.0
+_RAYS_LINES = re.compile(
+    r"^(?:\S+ \S+\s+INFO job_manager\.py|Running entrypoint for job ).*\n?", re.MULTILINE
+)
 _TOKEN = "tunebox.hand_over"  # in the metadata of a job
 
 
@@ -81,9 +85,9 @@ class Jobs:
             return _job(client, name)
 
     def output(self, name: str) -> str:
-        """Return what the search ``name`` has printed."""
+        """Return what the search ``name`` has printed, without what Ray says of its job."""
         with self._client() as client:
-            return str(client.get_job_logs(_job_id(name)))
+            return _RAYS_LINES.sub("", str(client.get_job_logs(_job_id(name))))
 
     def kill(self, name: str) -> None:
         """End the job of a search that has not begun; one that has is to be stopped."""
