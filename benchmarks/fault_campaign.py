@@ -143,7 +143,7 @@ class Campaign:
         search.tracking_uri = self.proxy.uri
         search.folder = out / f"s{seed}"  # the searches share a server
         text = search.search_file.read_text(encoding="utf-8")
-        text = text.replace("trials: 10", "trials: 24").replace(", max_concurrent: 1", "")
+        text = text.replace("trials: 10", "trials: 60").replace(", max_concurrent: 1", "")
         text = text.replace("num_draws: 2", "num_draws: 40")  # epochs of a part of a second
         search.search_file.write_text(text, encoding="utf-8")
         return search
