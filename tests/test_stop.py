@@ -75,7 +75,7 @@ def test_a_search_of_another_host_is_left_alone(folder: SearchFolder) -> None:
 
 @pytest.mark.slow
 def test_a_real_search_is_stopped_and_can_be_resumed(tmp_path: Path) -> None:
-    search = SearchProcess(tmp_path, "--address", "local")
+    search = SearchProcess(tmp_path, "--address", "local", "--trials", "1000")
     search.start()
     wait_until(lambda: search.count("reported") > 2, "reports")
     done = run_tunebox("stop", "s", "--out", search.out, cwd=tmp_path)
