@@ -12,5 +12,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, ray_cluster: RayCluste
     search = SearchProcess(tmp_path_factory.mktemp("undisturbed"), "--address", ray_cluster.address)
     search.start()
     code, _, stderr = search.finish()
-    assert (code, stderr) == (0, "")
+    assert (code, stderr) == (0, ""), stderr
     return search
