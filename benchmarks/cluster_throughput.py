@@ -26,6 +26,7 @@ data: {kind: digits}
 model: {kind: small_conv, width: 16, feature_dim: 32}
 losses: {cross_entropy: {on: noisy}, noise: {kind: gaussian, std: {uniform: [0.1, 0.8]}}}
 optimizer: {kind: sgd, lr: {log_uniform: [0.01, 0.2]}}
+evaluation: {noise: {kind: gaussian, std: 0.5}}
 search: {sampler: random, min_epochs: 10, max_epochs: 10, seed: 0}
 """
 
