@@ -6,8 +6,9 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -19,26 +20,31 @@ from tests.faults.small_disk import fill, small_disk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+Disk = TypeVar("Disk")
+
+
+@contextmanager
+def mounted(disk: AbstractContextManager[Disk]) -> Iterator[Disk]:
+    """Give what ``disk`` gives; skip the test where nothing may be mounted."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(disk)
+        except PermissionError as error:
+            pytest.skip(str(error))
+        yield made
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB; the page of a front takes four, and twice that with MLflow's copy."""
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(small_disk(tmp_path / "disk", megabytes=24))
-        except PermissionError as error:
-            pytest.skip(str(error))
+    with mounted(small_disk(tmp_path / "disk", megabytes=24)) as folder:
         yield folder
 
 
 @pytest.fixture
 def bad_disk(tmp_path: Path) -> Iterator[FailingDisk]:
     """A disk that can be made to fail."""
-    with ExitStack() as stack:
-        try:
-            made = stack.enter_context(failing_disk(tmp_path / "bad", megabytes=48))
-        except PermissionError as error:
-            pytest.skip(str(error))
+    with mounted(failing_disk(tmp_path / "bad", megabytes=48)) as made:
         yield made
 
 

@@ -35,7 +35,10 @@ class Node:
 
     def num_times(self, asked: Resources) -> int:
         """Return how many times so much fits when nothing else runs."""
-        share = min(self.resources.get(name, 0.0) / amount for name, amount in asked.items())
+        shares = (
+            self.resources.get(name, 0.0) / amount for name, amount in asked.items() if amount
+        )
+        share = min(shares)
         return int(share + 1e-6)  # 1 / 0.1 / 10 is a little less than 1
 
 

@@ -47,9 +47,8 @@ class TrialPlacement(tune.PlacementGroupFactory):  # type: ignore[misc]
 
     def num_places(self) -> int:
         """Return how many trials fit on the nodes that are there when nothing else runs."""
-        asked = {name: amount for name, amount in self.required_resources.items() if amount}
         nodes = [node for node in alive_nodes() if node.node_id not in self.left_out]
-        return sum(node.num_times(asked) for node in nodes)
+        return sum(node.num_times(self.required_resources) for node in nodes)
 
 
 class PlacingScheduler(DecisionScheduler):
