@@ -23,19 +23,19 @@ import numpy as np
 from optuna.trial import TrialState as OptunaState
 
 from benchmarks.search_efficiency import CURVES, load_recording, table_line
+from tunebox.decisions.decisions import Decisions
+from tunebox.decisions.method import SearchMethod, Verdict
+from tunebox.decisions.points import PointSampler
+from tunebox.decisions.sampler import NO_VIOLATIONS, RungSampler
+from tunebox.decisions.trials import non_finite_metric
+from tunebox.engine import efficiency
+from tunebox.engine.efficiency import Efficiency
 from tunebox.pareto.dominance import nondomination_ranks
 from tunebox.pareto.isolation import crowding_distances
 from tunebox.pareto.objectives import FloatArray, Objectives
 from tunebox.pareto.rungs import Ladder
-from tunebox.search import efficiency
-from tunebox.search.decisions import Decisions
-from tunebox.search.efficiency import Efficiency
-from tunebox.search.points import PointSampler
-from tunebox.search.replay import SearchMethod
-from tunebox.search.sampler import NO_EXCESSES, RungSampler
-from tunebox.spec.search_spec import SearchSettings
+from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.space import Space
-from tunebox.trials import non_finite_metric
 
 TUNEBOX = "tunebox"
 
@@ -54,23 +54,32 @@ class Promotion(Decisions):
         self._rungs: dict[int, dict[str, FloatArray]] = {e: {} for e in self._ladder.epochs}
         self._promoted: set[tuple[int, str]] = set()
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         costs = self._objectives.costs(metrics)
         if non_finite_metric(metrics) is not None:
-            return False
-        self._sampler.tell(trial_id, epoch, costs, NO_EXCESSES)
+            return Verdict.STOP
+        self._sampler.tell(trial_id, epoch, costs, NO_VIOLATIONS)
         if epoch in self._rungs:
             self._rungs[epoch][trial_id] = costs
-            return False
-        return epoch < self._max_epochs
+            return Verdict.PAUSE
+        return Verdict.CONTINUE if epoch < self._max_epochs else Verdict.STOP
 
-    def promote(self) -> str | None:
+    def choose_paused(self) -> str | None:
+        chosen = self._choose()
+        return None if chosen is None else chosen[1]
+
+    def promote(self, trial_id: str) -> None:
+        chosen = self._choose()
+        assert chosen is not None
+        assert chosen[1] == trial_id
+        self._promoted.add(chosen)
+
+    def _choose(self) -> tuple[int, str] | None:
         for epoch, rung in sorted(self._rungs.items(), reverse=True):
             best = best_first(rung)[: len(rung) // self._reduction_factor]
             for trial_id in best:
                 if (epoch, trial_id) not in self._promoted:
-                    self._promoted.add((epoch, trial_id))
-                    return trial_id
+                    return epoch, trial_id
         return None
 
 
@@ -96,7 +105,7 @@ class Brackets(Decisions):
             Ladder(start, search.max_epochs, search.reduction_factor) for start in self.rungs
         ]
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         self._ladder = self._ladders[int(trial_id) % len(self._ladders)]
         return super().report(trial_id, epoch, metrics)
 
@@ -110,13 +119,13 @@ class OneStudy(Decisions):
         self._sampler = RungSampler(space, (last,), objectives.reference_costs, search.seed)
         self._last: dict[str, FloatArray] = {}
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         self._last[trial_id] = self._objectives.costs(metrics)
         return super().report(trial_id, epoch, metrics)
 
     def end(self, trial_id: str, failed: bool) -> None:
         if not failed:
-            self._sampler.tell(trial_id, self._max_epochs, self._last[trial_id], NO_EXCESSES)
+            self._sampler.tell(trial_id, self._max_epochs, self._last[trial_id], NO_VIOLATIONS)
         super().end(trial_id, failed)
 
 

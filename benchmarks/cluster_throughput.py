@@ -2,7 +2,7 @@
 
     python -m benchmarks.cluster_throughput --trials 30
 
-Needs root on Linux: the hosts are those of tests/cluster, all on this machine. The settings are
+Needs root on Linux: the hosts are those of tests/remote, all on this machine. The settings are
 drawn at random from one seed and every trial trains all of its epochs, so that the work is the same
 each time. The clock runs from the first report to the last: not while Ray and its workers start.
 The first host is the head: the driver, Ray's own processes and a trial share its CPU, as far as the
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.machine import busy_seconds
-from tests.cluster.hosts import SHARED_FOLDER, Hosts, running_hosts, why_no_hosts
-from tunebox.events import Ended, Reported
+from tests.remote.hosts import SHARED_FOLDER, Hosts, running_hosts, why_no_hosts
+from tunebox.decisions.events import Ended, Reported
 from tunebox.records.journal import read_journal
 
 _SEARCH = """\

@@ -19,12 +19,13 @@ import argparse
 import os
 import random
 import signal
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,14 @@ from tests.faults.faulty_proxy import FaultyProxy
 from tests.faults.mlflow_server import MlflowServer
 from tests.faults.search_process import SearchProcess, kill_process, wait_until, worker_pids
 from tests.faults.small_disk import fill, small_disk
-from tunebox.events import Ended, Reported
+from tunebox.decisions.events import Ended, Reported
 from tunebox.records.journal import read_journal
 
 KINDS = (
     "driver killed",
     "driver killed, end of the journal damaged",
     "driver killed, newest checkpoints damaged",
+    "driver killed, a bit flipped",
     "Ctrl-C",
     "disk full",
     "worker killed",
@@ -57,6 +59,7 @@ KINDS = (
     "second driver",
     "MLflow frozen for seconds",
     "MLflow killed and started again",
+    "MLflow killed and started with an empty store",
     "MLflow answers 500 for seconds",
     "MLflow answers late or not at all for seconds",
 )
@@ -64,11 +67,14 @@ _ANSWERS: dict[str, tuple[Answer, ...]] = {
     "MLflow answers 500 for seconds": ("error",),
     "MLflow answers late or not at all for seconds": ("late answer", "lost answer"),
 }
+_REFUSED = ("search.yaml", "journal.jsonl")  # a resume refuses the folder until they are put back
+_FLIPPED = (*_REFUSED, "mlflow.json", "trials.parquet", "history.parquet", "front.parquet")
 _TIMEOUT = "2"  # seconds for which an answer is waited for; a late one comes after more
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
 _DISK_MEGABYTES = 48
 _PATIENCE = 900.0  # seconds, on a busy machine
 _TRIES = 5
+_TABLES = ("runs", "params", "tags", "metrics")  # of MLflow, in which each delivery adds rows
 
 Report = tuple[str, int]  # trial, epoch
 Known = dict[Report | str, dict[str, float]]  # the metrics of reports; ended trials have none
@@ -150,15 +156,15 @@ class Campaign:
 
     def _inject(self, search: SearchProcess, fault: Fault) -> None:
         start = time.monotonic()
-        num_delivered = _num_delivered(search)
+        num_delivered = _num_delivered(self.server)
         if fault.kind.startswith("MLflow"):
             self._disturb_mlflow(fault.kind)
             wait_until(
-                lambda: _num_delivered(search) > num_delivered or _has_ended(search),
+                lambda: _num_delivered(self.server) != num_delivered or _has_ended(search),
                 "delivery",
                 _PATIENCE,
             )
-            is_going_on = _num_delivered(search) > num_delivered
+            is_going_on = _num_delivered(self.server) != num_delivered
         else:
             self._disturb_search(search, fault.kind)
             search.wait_for("reported", fault.num_reports + 1, _PATIENCE)
@@ -178,6 +184,9 @@ class Campaign:
         else:
             self.server.kill()
             time.sleep(self.random.uniform(0, 3))
+            if kind.endswith("empty store"):
+                for path in self.server.folder.glob("mlflow.db*"):
+                    path.unlink()
             self.server.start()
 
     def _disturb_search(self, search: SearchProcess, kind: str) -> None:
@@ -215,6 +224,22 @@ class Campaign:
             newest = {path.parent: path for path in search.spare_checkpoints()}
             for path in newest.values():
                 path.write_bytes(path.read_bytes()[:-100])
+        if kind.endswith("bit flipped"):
+            self._flip_bit(search, search.folder / self.random.choice(_FLIPPED))
+
+    def _flip_bit(self, search: SearchProcess, path: Path) -> None:
+        """Flip a bit in a file, but not in its last line: another fault is that of the journal."""
+        content = path.read_bytes()
+        end = len(content) if path.suffix == ".parquet" else content[:-1].rindex(b"\n")
+        flipped = bytearray(content)
+        flipped[self.random.randrange(end)] ^= 1 << self.random.randrange(8)
+        path.write_bytes(flipped)
+        if path.name in _REFUSED:
+            options = ("--resume", search.folder.name, "--out", search.out)
+            resumed = run_tunebox("search", *options, cwd=search.home, timeout=_PATIENCE)
+            assert resumed.returncode == 2, resumed.stdout + resumed.stderr
+            assert path.name in resumed.stderr, resumed.stderr
+            path.write_bytes(content)
 
     def _deliver(self, search: SearchProcess) -> None:
         """Deliver what the search could not, where MLflow was away at its end."""
@@ -269,9 +294,10 @@ def _has_ended(search: SearchProcess) -> bool:
     return search.process is not None and search.process.poll() is not None
 
 
-def _num_delivered(search: SearchProcess) -> int:
-    outbox = search.folder / "mlflow_outbox.jsonl"
-    return outbox.read_bytes().count(b'"done"') if outbox.exists() else 0
+def _num_delivered(server: MlflowServer) -> int:
+    """Return how many values the database of a server has, which may answer or not."""
+    with closing(sqlite3.connect(server.folder / "mlflow.db", timeout=60)) as store:
+        return sum(store.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in _TABLES)
 
 
 def _known(search: SearchProcess) -> Known:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.fault_overhead [--pairs 5] [--trials 144]
 
-The default search with and without journal, checkpoints, outbox, lock and waiting for the disk, in
+The default search with and without journal, checkpoints, MLflow, lock and waiting for the disk, in
 pairs on one Ray, each arm first in every second pair. One trial runs at a time: two would report in
 another order each time, stop others, and make another search of it. Compared are the seconds of the
-whole search and what all of the machine's CPUs did meanwhile, the driver's, the trials' and Ray's
-work together: with all CPUs busy, that is what a search takes. Nothing else may run on the machine.
+whole search and the CPU time of the driver, the trials and Ray together: with all CPUs busy, that
+is what a search takes. Other programs on the machine disturb the first, and hardly the second.
 The parts are measured by themselves too: the seconds that the driver spent in
 the journal, and what the checkpoints of the search cost a trial.
 """
@@ -29,18 +29,15 @@ import ray
 import torch
 
 import tunebox
-from benchmarks.machine import busy_seconds
-from tunebox import api
-from tunebox.api import SearchResult
-from tunebox.checkpoints import write_checkpoint
-from tunebox.records import mlflow_runs
+from benchmarks.machine import family_clock
+from tunebox.decisions.decisions import Decisions
+from tunebox.decisions.events import Event, Observer
+from tunebox.engine.ray.executor import RayTuneExecutor
+from tunebox.records.checkpoints import write_checkpoint
 from tunebox.records.journal import JournalWriter
-from tunebox.records.mlflow_runs import MlflowRuns
-from tunebox.search.decisions import Decisions
-from tunebox.search.ray_adapters import DecisionSearcher
 from tunebox.spec.load import load_spec
 from tunebox.training.trial_run import TrialRun
-from tunebox.trials import SearchObserver
+from tunebox.verbs.results import SearchResult
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Cost:
     """What a search took, in seconds."""
 
     wall: float
-    cpu: float  # of the whole machine
+    cpu: float  # of all processes
 
 
 def main() -> None:
@@ -79,10 +76,10 @@ def main() -> None:
 def one(out: str, trials: int, number: int, is_safe: bool) -> Cost:
     """Run one arm of a pair."""
     name = f"{'safe' if is_safe else 'bare'}-{number}"
-    start, busy_start = time.perf_counter(), busy_seconds()
-    with nullcontext() if is_safe else without():
+    with family_clock() as cpu_seconds, nullcontext() if is_safe else without():
+        start, cpu_start = time.perf_counter(), cpu_seconds()
         result = search(out, trials, name)
-    cost = Cost(time.perf_counter() - start, busy_seconds() - busy_start)
+        cost = Cost(time.perf_counter() - start, cpu_seconds() - cpu_start)
     print(
         f"{name}: {result.log.epochs_spent} epochs in {cost.wall:.1f} s, "
         f"{cost.cpu:.1f} s of the CPUs",
@@ -101,23 +98,27 @@ def duration(result: SearchResult) -> float:
     return max(t.end_time or 0.0 for t in trials) - min(t.start_time for t in trials)
 
 
+class Untracked(Observer):
+    """Stands where MLflow's runs would be kept."""
+
+    warnings: tuple[str, ...] = ()
+
+
 @contextmanager
 def without() -> Iterator[None]:
-    """Let a search write no journal, no checkpoints, no outbox and no lock, and never wait."""
-    suggest = DecisionSearcher.suggest
+    """Let a search write no journal, checkpoints, MLflow runs or lock, and never wait."""
+    make = RayTuneExecutor.__init__
 
-    def without_checkpoints(searcher: DecisionSearcher, trial_id: str) -> Any:
-        config = suggest(searcher, trial_id)
-        return {**config, "rungs": ()} if isinstance(config, dict) else config
-
-    def in_memory(uri: str, out: Path, ids_file: Path, outbox_file: Path) -> MlflowRuns:
-        return MlflowRuns(uri, out, ids_file)
+    def without_checkpoints(
+        executor: RayTuneExecutor, spec: Any, rungs: Any, *arguments: Any
+    ) -> None:
+        make(executor, spec, (), *arguments)
 
     with (
-        mock.patch.object(api, "JournalWriter", return_value=SearchObserver()),
-        mock.patch.object(DecisionSearcher, "suggest", without_checkpoints),
-        mock.patch.object(mlflow_runs, "MlflowRuns", in_memory),
-        mock.patch.object(api, "locked", return_value=nullcontext()),
+        mock.patch("tunebox.verbs.search.JournalWriter", return_value=Observer()),
+        mock.patch.object(RayTuneExecutor, "__init__", without_checkpoints),
+        mock.patch("tunebox.tracking.projection.MlflowProjection", return_value=Untracked()),
+        mock.patch("tunebox.verbs.search.locked", return_value=nullcontext()),
         mock.patch.object(os, "fsync"),
     ):
         yield
@@ -128,19 +129,17 @@ def timed_journal(out: str, trials: int) -> tuple[float, SearchResult]:
     spent = [0.0]
 
     class Timed(JournalWriter):
-        def __getattribute__(self, name: str) -> Any:
-            found = super().__getattribute__(name)
-            if not name.startswith(("trial_", "search_", "tick")):
-                return found
+        def on(self, event: Event) -> None:
+            start = time.perf_counter()
+            super().on(event)
+            spent[0] += time.perf_counter() - start
 
-            def timed(*what: Any) -> None:
-                start = time.perf_counter()
-                found(*what)
-                spent[0] += time.perf_counter() - start
+        def tick(self) -> None:
+            start = time.perf_counter()
+            super().tick()
+            spent[0] += time.perf_counter() - start
 
-            return timed
-
-    with mock.patch.object(api, "JournalWriter", Timed):
+    with mock.patch("tunebox.verbs.search.JournalWriter", Timed):
         result = search(out, trials, "timed")
     return spent[0], result
 

@@ -1,4 +1,4 @@
-"""Other searches behind the three calls that a replay makes, each through its own real code.
+"""Other searches as search methods of a replay, each through its own real code.
 
 An adapter does for its search what that search's own driver does (Ray's ``TuneController``, Syne
 Tune's ``Tuner``, a loop over Optuna's ``ask`` and ``tell``): it passes on settings, results and
@@ -24,20 +24,24 @@ from syne_tune.backend.trial_status import Trial as SyneTrial
 from syne_tune.optimizer.scheduler import SchedulerDecision
 from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
+from tunebox.decisions.decisions import Decisions
+from tunebox.decisions.method import SearchMethod, Verdict
+from tunebox.decisions.sampler import suggest_value
+from tunebox.decisions.trials import non_finite_metric
 from tunebox.pareto.objectives import Objectives
-from tunebox.search.decisions import Decisions
-from tunebox.search.replay import SearchMethod
-from tunebox.search.sampler import suggest_value
 from tunebox.spec.sample import sample_values
-from tunebox.spec.search_spec import SearchSettings
+from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.space import Choice, Distribution, Space, Values
-from tunebox.trials import non_finite_metric
 
 MethodFactory = Callable[[Space, Objectives, SearchSettings], SearchMethod]
 MEAN = "mean_cost"
 
 
-class RandomSearch:
+def stop_unless(goes_on: bool) -> Verdict:
+    return Verdict.CONTINUE if goes_on else Verdict.STOP
+
+
+class RandomSearch(SearchMethod):
     """Random settings, each trained to the end."""
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
@@ -47,8 +51,8 @@ class RandomSearch:
     def suggest(self, trial_id: str) -> Values:
         return sample_values(self._space, self._generator)
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
-        return non_finite_metric(metrics) is None
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
+        return stop_unless(non_finite_metric(metrics) is None)
 
     def end(self, trial_id: str, failed: bool) -> None:
         pass
@@ -61,7 +65,7 @@ def random_with_our_scheduler(
     return Decisions(space, objectives, search.model_copy(update={"sampler": "random"}))
 
 
-class Nsga2:
+class Nsga2(SearchMethod):
     """Optuna's NSGA-II with its defaults; every trial is trained to the end."""
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
@@ -78,9 +82,9 @@ class Nsga2:
         trial = self._trials[trial_id] = self._study.ask()
         return self._space.draw(lambda leaf: suggest_value(trial, leaf.path, leaf.distribution))
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         self._last[trial_id] = metrics
-        return non_finite_metric(metrics) is None
+        return stop_unless(non_finite_metric(metrics) is None)
 
     def end(self, trial_id: str, failed: bool) -> None:
         costs = self._objectives.costs(self._last[trial_id]).tolist()
@@ -90,7 +94,7 @@ class Nsga2:
             self._study.tell(self._trials[trial_id], state=optuna.trial.TrialState.FAIL)
 
 
-class RayOptunaSearch:
+class RayOptunaSearch(SearchMethod):
     """Ray Tune's OptunaSearch with several objectives and its defaults; no trial is stopped."""
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
@@ -102,16 +106,16 @@ class RayOptunaSearch:
     def suggest(self, trial_id: str) -> Values:
         return self._searcher.suggest(trial_id)
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         self._last[trial_id] = metrics
         self._searcher.ray.on_trial_result(trial_id, {**metrics, "training_iteration": epoch})
-        return non_finite_metric(metrics) is None
+        return stop_unless(non_finite_metric(metrics) is None)
 
     def end(self, trial_id: str, failed: bool) -> None:
         self._searcher.ray.on_trial_complete(trial_id, dict(self._last[trial_id]))
 
 
-class RayAsha:
+class RayAsha(SearchMethod):
     """Ray Tune's ASHA over OptunaSearch, both on the mean of the objectives."""
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
@@ -132,16 +136,16 @@ class RayAsha:
         self._scheduler.on_trial_add(None, SimpleNamespace(trial_id=trial_id))
         return values
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         mean = float(self._objectives.costs(metrics).mean())
         result = self._last[trial_id] = {MEAN: mean, "training_iteration": epoch}
         if non_finite_metric(metrics) is not None:
-            return False
+            return Verdict.STOP
         trial = SimpleNamespace(trial_id=trial_id)
         if self._scheduler.on_trial_result(None, trial, result) == AsyncHyperBandScheduler.STOP:
-            return False
+            return Verdict.STOP
         self._searcher.ray.on_trial_result(trial_id, result)
-        return True
+        return Verdict.CONTINUE
 
     def end(self, trial_id: str, failed: bool) -> None:
         result = self._last[trial_id]
@@ -169,7 +173,7 @@ def _flat(path: str) -> str:
     return path.replace("/", ".")  # Ray would make a tree of it, in which a branch is its own leaf
 
 
-class SyneMoasha:
+class SyneMoasha(SearchMethod):
     """Syne Tune's MOASHA, which samples at random; it knows no branches and draws every leaf."""
 
     def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
@@ -202,14 +206,14 @@ class SyneMoasha:
 
         return self._space.draw(pick)
 
-    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> bool:
+    def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         trial = self._trials[trial_id]
         if non_finite_metric(metrics) is not None:
-            return False
+            return Verdict.STOP
         costs = self._objectives.costs(metrics).tolist()  # it has one direction for all
         result = {**dict(zip(self._objectives.names, costs, strict=True)), "epoch": epoch}
         decision = self._scheduler.on_trial_result(trial, result)
-        return bool(decision == SchedulerDecision.CONTINUE)
+        return stop_unless(decision == SchedulerDecision.CONTINUE)
 
     def end(self, trial_id: str, failed: bool) -> None:
         self._scheduler.on_trial_remove(self._trials[trial_id])

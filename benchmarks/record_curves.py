@@ -21,6 +21,7 @@ import torch
 
 from tunebox.data.parts import TrainingParts, load_training_parts
 from tunebox.data.settings import DataSettings
+from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState, non_finite_metric
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log, write_tables
 from tunebox.spec.load import load_spec
@@ -29,7 +30,6 @@ from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
 from tunebox.spec.write import search_yaml
 from tunebox.training.trial_run import TrialRun
-from tunebox.trials import Report, TrialLog, TrialRecord, TrialState, non_finite_metric
 
 SECONDS_BETWEEN_WRITES = 60.0
 

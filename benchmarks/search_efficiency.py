@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import METHODS
+from tunebox.engine import efficiency
+from tunebox.engine.efficiency import Efficiency
+from tunebox.engine.recorded import Recording
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
-from tunebox.search import efficiency
-from tunebox.search.efficiency import Efficiency
-from tunebox.search.replay import Recording
 from tunebox.spec.load import load_spec
-from tunebox.spec.search_spec import SearchSettings, SearchSpec
+from tunebox.spec.search_settings import SearchSettings
+from tunebox.spec.search_spec import SearchSpec
 
 CURVES = Path(__file__).parent / "curves"
 RECORDINGS = sorted(path.parent for path in CURVES.glob("*/trials.parquet"))

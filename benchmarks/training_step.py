@@ -21,15 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tunebox.data.files import found_folder
-from tunebox.data.image_set import ImageSet
+from tunebox.data.image_set import ImageSet, to_unit_range
 from tunebox.data.parts import TrainingParts, load_training_parts
-from tunebox.data.settings import TorchvisionSettings
+from tunebox.data.sets.torchvision import TorchvisionSettings
 from tunebox.models.base import Classifier
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
 from tunebox.training.loop import train_epoch
 from tunebox.training.trial_run import TrialRun
-from tunebox.training.views import to_unit_range
 
 BATCH_SIZE = 128
 STD = 0.06
@@ -111,13 +110,13 @@ def compare(parts: TrainingParts, arguments: argparse.Namespace) -> dict[str, fl
 
 
 def product_epoch(run: TrialRun) -> None:
-    train_epoch(run._trainer, run._train, EpochDraws.of_epoch(0, 0, CPU))
+    train_epoch(run._trainer, run._train, EpochDraws.of_epoch(0, 0, CPU), 0)
 
 
 def bare_steps(model: Classifier, train: ImageSet, num_steps: int, precision: str) -> None:
     """Forward and backward of both views, with nothing else: no data, noise, loss, update."""
     batch = train.images[:BATCH_SIZE].to(memory_format=torch.channels_last)
-    images = model.normalize(to_unit_range(batch))
+    images = model.normalize(to_unit_range(batch, train.bits))
     labels = train.labels[:BATCH_SIZE]
     for _ in range(num_steps):
         model.zero_grad()

@@ -1,13 +1,16 @@
 """The real command line in processes of its own, and a small search for it."""
 
+from __future__ import annotations
+
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 SEARCH_FILE = """\
 # What does each method cost on clean digits?
@@ -82,6 +85,8 @@ def succeed(*arguments: str | Path, cwd: Path) -> str:
 
 def mlflow_runs(out: Path, filter_string: str = "") -> list[Run]:
     """Return the runs in the store of ``out``."""
+    from mlflow.tracking import MlflowClient  # here: the quick tests load this file, not MLflow
+
     client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("tunebox")
     assert experiment is not None

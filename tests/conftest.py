@@ -1,4 +1,5 @@
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,59 @@ from tunebox.records.search_folder import SearchFolder
 __all__ = ["joined", "ray_address", "ray_cluster"]
 
 # On a busy machine a slow example is no fault; the same examples each time make failures repeat.
-settings.register_profile("tunebox", deadline=None, derandomize=True, database=None)
+# The quick tests are for every save, the whole suite is for every change.
+for profile, num_examples in {"tunebox": 100, "quick": 20}.items():
+    settings.register_profile(
+        profile, deadline=None, derandomize=True, database=None, max_examples=num_examples
+    )
 settings.load_profile("tunebox")
+
+# `pytest -m quick` collects these folders and files alone. They need no Ray and no MLflow, and a
+# test in them is quick unless it is marked slow.
+QUICK = {
+    *("data", "decisions", "losses", "metrics", "models", "noise", "optim", "pareto"),
+    *("records", "reports", "spec", "training", "test_docs.py", "test_text.py"),
+}
+NOT_IN_QUICK = ("mlflow", "ray")
+TESTS = Path(__file__).parent
+
+
+def only_quick(config: pytest.Config) -> bool:
+    """Tell whether the quick tests alone were asked for."""
+    return bool(config.getoption("markexpr") == "quick")
+
+
+def is_quick_file(path: Path) -> bool:
+    """Tell whether a file or folder of tests is among the quick ones."""
+    return TESTS in path.parents and path.relative_to(TESTS).parts[0] in QUICK
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples for the quick tests; `settings` of a test itself win."""
+    if only_quick(config):
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files alone that import Ray or MLflow: pytest imports before it looks at markers."""
+    if only_quick(config) and TESTS in collection_path.parents:
+        return None if is_quick_file(collection_path) else True
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is quick."""
+    for item in items:
+        if is_quick_file(item.path) and item.get_closest_marker("slow") is None:
+            item.add_marker("quick")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of the quick tests that imported what they do without."""
+    imported = [name for name in NOT_IN_QUICK if name in sys.modules]
+    if only_quick(session.config) and imported:
+        print(f"\nthe quick tests have imported {', '.join(imported)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @dataclass(frozen=True)

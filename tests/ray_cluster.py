@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-import ray
 
 from tests.command_line import free_port
 
@@ -67,6 +66,8 @@ def ray_address(ray_cluster: RayCluster) -> str:
 @pytest.fixture
 def joined(ray_address: str) -> Iterator[None]:
     """This process as a driver on the cluster."""
+    import ray  # here: the quick tests load this file, and not Ray
+
     ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,29 @@ def test_module_imports(module: str) -> None:
     importlib.import_module(module)
 
 
-@pytest.mark.parametrize("module", ["tunebox", "tunebox.api"])
-def test_every_public_name_is_there(module: str) -> None:
-    imported = importlib.import_module(module)
-    for name in imported.__all__:
-        assert getattr(imported, name) is not None
+def test_every_public_name_is_there() -> None:
+    for name in tunebox.__all__:
+        assert getattr(tunebox, name) is not None
+
+
+def test_verbs_are_functions_whatever_was_imported_before() -> None:
+    program = f"""
+import importlib
+import subprocess
+import sys
+for module in {MODULES!r}:
+    importlib.import_module(module)
+import tunebox
+from tunebox import confirm, evaluate, export, front, load_model, report, search, sync, train
+for name in set(tunebox.__all__) - {{"__version__"}}:
+    print(name, type(getattr(tunebox, name)).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    verbs = ["confirm", "evaluate", "export", "front", "load_model"]
+    verbs += ["report", "search", "sync", "train"]
+    assert sorted(done.stdout.splitlines()) == [f"{verb} function" for verb in verbs]
 
 
 def test_name_that_is_not_public_is_an_attribute_error() -> None:

@@ -1,15 +1,46 @@
-"""What tunebox raises for things a person can put right."""
+"""What tunebox raises for things a person can put right, and the exit codes of the commands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tunebox.text import printable
+
+EXIT_TROUBLE = 1  # the search could not go on, or found nothing; a model lacks its weights
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+_LONGEST = 500  # characters of a reason
 
 
 class TuneboxError(ValueError):
-    """A user's mistake, told in one line that says what to do.
+    """A user's mistake, shown in one line that says what to do.
 
-    The command line prints the line and ends with exit code 2.
+    The command line prints the line and ends with exit code 2. The line may quote a file of
+    somebody else: what would control a terminal is spelled out.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class SearchFileError(TuneboxError):
     """A search file that cannot be run: names the file, the line, the path and the value."""
+
+
+class OptionError(SearchFileError):
+    """An option of a search with a wrong value; the command line spells its name as it is typed.
+
+    Attributes:
+        name: Name of the option in Python.
+        message: What is wrong with its value.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}{message}")
+        self.name = name
+        self.message = message
 
 
 class DataError(TuneboxError):
@@ -37,6 +68,56 @@ class NoResultError(Exception):
     def __init__(self, exit_code: int, lines: str) -> None:
         super().__init__(lines)
         self.exit_code = exit_code
+
+
+@contextmanager
+def reading(
+    file: Path | str,
+    kind: type[TuneboxError] = RecordsError,
+    *,
+    problem: str = "cannot be read",
+    advice: str = "",
+) -> Iterator[None]:
+    """Turn whatever goes wrong in the block, which reads ``file``, into one line that names it.
+
+    For files that somebody else may have written, or damaged. They can be wrong in more ways than
+    a parser's documentation lists, so that any exception is expected. The block parses and checks,
+    and does nothing else: its exceptions are about the file.
+
+    Args:
+        file: What is read.
+        kind: Class of the error.
+        problem: What is said about the file, before the reason.
+        advice: What to do about it, after the reason; empty says nothing.
+
+    Raises:
+        TuneboxError: One of ``kind``; an error that names the file already stays as it is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TuneboxError) and printable(str(file)) in str(error):
+            raise
+        reason = describe_error(error)
+        raise kind(f"{file} {problem}: {reason}{advice and '; '}{advice}") from error
+
+
+def describe_error(error: Exception) -> str:
+    """Return one line of at most some hundred characters on what is wrong."""
+    if isinstance(error, OSError):
+        reason = error.strerror or first_line(error)
+    elif isinstance(error, RecursionError):
+        reason = "it is nested too deep"
+    elif isinstance(error, MemoryError):
+        reason = "it needs more memory than there is"
+    elif isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        reason = ": ".join(["/".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")
+    elif type(error) is KeyError and len(error.args) == 1:
+        reason = f"it has no {error.args[0]!r}"
+    else:
+        reason = first_line(error)
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}.."
 
 
 def first_line(error: BaseException) -> str:

@@ -5,13 +5,14 @@ import math
 
 import pytest
 
+from tests.engine.make_recording import made_recording
+from tests.engine.make_search import make_spec
 from tests.pareto import brute_force
 from tests.pareto.brute_force import shuffled
-from tests.search.make_recording import made_recording
-from tests.search.make_search import make_spec
-from tunebox.search.efficiency import BUDGET_SHARES, GOALS, Efficiency
-from tunebox.search.replay import Replay, replay
-from tunebox.trials import TrialState
+from tunebox.decisions.method import Verdict
+from tunebox.decisions.trials import TrialState
+from tunebox.engine.efficiency import BUDGET_SHARES, GOALS, Efficiency
+from tunebox.engine.recorded import Replay, replay
 
 ablations = pytest.importorskip("benchmarks.ablations", exc_type=ImportError)
 
@@ -32,7 +33,8 @@ def test_every_variant_runs_and_ends_trials_where_it_should(variant: str) -> Non
     result = first_run(variant)
     trials = list(result.log.trials.values())
     assert result.log.epochs_spent == 100
-    stopped = {trial.epochs for trial in trials if trial.state is TrialState.STOPPED}
+    at_a_rung = (TrialState.STOPPED, TrialState.PAUSED)
+    stopped = {trial.epochs for trial in trials if trial.state in at_a_rung}
     assert stopped <= {1, 3}
     assert bool(stopped) == (variant != "no rungs")
 
@@ -63,21 +65,28 @@ def test_promotion_by_hand() -> None:
     spec = make_spec()
     method = ablations.Promotion(spec.space, spec.objective_set, spec.search)
 
-    def report(trial_id: str, epoch: int, accuracy: float) -> bool:
+    def report(trial_id: str, epoch: int, accuracy: float) -> Verdict:
         metrics = {"clean_accuracy": accuracy, "noisy_accuracy": accuracy}
-        return bool(method.report(trial_id, epoch, metrics))
+        return Verdict(method.report(trial_id, epoch, metrics))
+
+    def promoted() -> str | None:
+        trial_id = method.choose_paused()
+        assert method.choose_paused() == trial_id  # to choose changes nothing
+        if trial_id is not None:
+            method.promote(trial_id)
+        return None if trial_id is None else str(trial_id)
 
     for trial_id, accuracy in [("a", 0.2), ("b", 0.6)]:
-        method.suggest(trial_id)
-        assert not report(trial_id, 1, accuracy)
-        assert method.promote() is None  # one in three of two is none
+        method.adopt(trial_id, method.suggest(trial_id))
+        assert report(trial_id, 1, accuracy) is Verdict.PAUSE
+        assert promoted() is None  # one in three of two is none
     for trial_id, accuracy in [("c", 0.4), ("d", 0.8), ("e", 0.1), ("f", 0.3)]:
-        method.suggest(trial_id)
+        method.adopt(trial_id, method.suggest(trial_id))
         report(trial_id, 1, accuracy)
-    assert [method.promote() for _ in range(3)] == ["d", "b", None]
-    assert report("d", 2, 0.8)
-    assert not report("d", 3, 0.8)
-    assert method.promote() is None
+    assert [promoted() for _ in range(3)] == ["d", "b", None]
+    assert report("d", 2, 0.8) is Verdict.CONTINUE
+    assert report("d", 3, 0.8) is Verdict.PAUSE
+    assert promoted() is None
 
 
 def test_table_compares_seed_by_seed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from tests.search.make_recording import made_recording
-from tests.search.make_search import make_spec
-from tunebox.search.replay import Replay, replay
+from tests.engine.make_recording import made_recording
+from tests.engine.make_search import make_spec
+from tunebox.decisions.trials import TrialState
+from tunebox.engine.recorded import Replay, replay
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.trials import TrialState
 
 peers = pytest.importorskip(
     "benchmarks.peers", reason="needs the extra bench", exc_type=ImportError

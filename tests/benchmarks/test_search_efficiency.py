@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.make_recording import made_recording
-from tests.search.make_search import make_spec
+from tests.engine.make_recording import made_recording
+from tests.engine.make_search import make_spec
+from tunebox.decisions.trials import TrialLog
+from tunebox.engine.efficiency import GOALS
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import write_tables
-from tunebox.search.efficiency import GOALS
 from tunebox.spec.write import search_yaml
-from tunebox.trials import TrialLog
 
 search_efficiency = pytest.importorskip("benchmarks.search_efficiency", exc_type=ImportError)
 

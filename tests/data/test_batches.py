@@ -24,7 +24,7 @@ def generator(seed: int = 0) -> torch.Generator:
 )
 def test_sizes(num_images: int, batch_size: int, sizes: list[int]) -> None:
     seen = list(batches(numbered_set(num_images), batch_size, generator()))
-    assert [len(labels) for _, labels in seen] == sizes
+    assert [len(labels) for _, labels, _ in seen] == sizes
     assert num_batches(num_images, batch_size) == len(sizes)
 
 
@@ -32,8 +32,9 @@ def test_every_image_once_with_its_label_in_a_new_order() -> None:
     stream = generator()
     orders = []
     for _ in range(2):
-        images, labels = zip(*batches(numbered_set(50), 10, stream), strict=True)
+        images, labels, indices = zip(*batches(numbered_set(50), 10, stream), strict=True)
         order = torch.cat(labels)
+        assert torch.equal(torch.cat(indices), order)  # image 7 has the label 7
         assert torch.equal(torch.cat(images)[:, 0, 0, 0].long(), order)
         assert sorted(order.tolist()) == list(range(50))
         orders.append(order)

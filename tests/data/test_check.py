@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tunebox.data import download, files
-from tunebox.data.check import check_data, prepare_data
-from tunebox.data.settings import DigitsSettings, ImageFolderSettings, TorchvisionSettings
+from tunebox.data.sets.digits import DigitsSettings
+from tunebox.data.sets.image_folder import ImageFolderSettings
+from tunebox.data.sets.torchvision import TorchvisionSettings
+from tunebox.data.settings import check_data, prepare_data
 from tunebox.errors import DataError
 
 KINDS = ["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
@@ -116,15 +118,17 @@ def test_image_folder(tmp_path: Path) -> None:
     make_folders(tmp_path, "train/dog")
     check_data(settings)
     make_folders(tmp_path, "test/cat")
-    assert "train and test differ in: dog" in message_of(settings)
-    make_folders(tmp_path, "test/dog")
+    check_data(settings)  # a class without test images is not measured
+    make_folders(tmp_path, "test/cow")
+    assert "test has class folders that train has not: cow" in message_of(settings)
+    (tmp_path / "test" / "cow").rename(tmp_path / "test" / "dog")
     check_data(settings)
     (tmp_path / "train" / "dog" / "image.PNG").unlink()
     assert f"{tmp_path / 'train' / 'dog'}: holds no images" in message_of(settings)
 
 
 def test_check_imports_no_torch() -> None:
-    code = "import sys, tunebox.data.check; sys.exit('torch' in sys.modules)"
+    code = "import sys, tunebox.data.settings; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

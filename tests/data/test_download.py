@@ -21,8 +21,8 @@ from tunebox.data.files import IDX_FILES
 WORKER = """
 import sys
 from tunebox.data import download
-from tunebox.data.check import prepare_data
-from tunebox.data.settings import TorchvisionSettings
+from tunebox.data.settings import prepare_data
+from tunebox.data.sets.torchvision import TorchvisionSettings
 
 url, root, *files = sys.argv[1:]
 fetch = download._download_with_torchvision

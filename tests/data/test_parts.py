@@ -17,12 +17,10 @@ from PIL import Image
 from tunebox.data import files
 from tunebox.data.image_set import ImageSet
 from tunebox.data.parts import load_test_part, load_training_parts
-from tunebox.data.settings import (
-    DataSettings,
-    DigitsSettings,
-    ImageFolderSettings,
-    TorchvisionSettings,
-)
+from tunebox.data.sets.digits import DigitsSettings
+from tunebox.data.sets.image_folder import ImageFolderSettings
+from tunebox.data.sets.torchvision import TorchvisionSettings
+from tunebox.data.settings import DataSettings
 from tunebox.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -216,7 +214,7 @@ def test_damaged_idx_file_is_named(suffix: str, tmp_path: Path) -> None:
 
 def test_damaged_cifar_is_named(tmp_path: Path) -> None:
     write_cifar10(tmp_path)  # whose checksums are not the published ones
-    with pytest.raises(DataError, match=r"the cifar10 files are damaged .*data/download: true"):
+    with pytest.raises(DataError, match=r"has damaged cifar10 files: .*data/download: true"):
         load_training_parts(TorchvisionSettings(kind="cifar10", root=str(tmp_path)))
 
 
@@ -257,5 +255,5 @@ def test_image_folder_without_a_test_folder_divides_train(tmp_path: Path) -> Non
 def test_unreadable_image_is_named(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", "ab", 4, (8, 8))
     (tmp_path / "train" / "a" / "0.png").write_text("not an image")
-    with pytest.raises(DataError, match=r"a/0\.png: not a readable image"):
+    with pytest.raises(DataError, match=r"a/0\.png is no image of a known format"):
         load_training_parts(folder_settings(tmp_path))

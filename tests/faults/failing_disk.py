@@ -38,6 +38,8 @@ class FailingDisk:
     def repair(self) -> None:
         """Be as new, with what is on it; whoever has files open there must be about to end."""
         wait_until(self._is_unmounted, "end of what uses the disk", 60)
+        # the error is noted on the disk, and would make it read-only again
+        subprocess.run(["e2fsck", "-f", "-y", str(self._image)], capture_output=True, check=False)
         self.mount()
 
     def _is_unmounted(self) -> bool:

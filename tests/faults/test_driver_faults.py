@@ -46,7 +46,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     code, stdout, stderr = search.finish()
     assert (code, stderr) == (0, ""), stdout
     for checkpoint in damaged:
-        assert f"trial {checkpoint.parent.name}: {checkpoint.name} is left out: " in stdout
+        assert f"trial {checkpoint.parent.name}: {checkpoint.name} is skipped: " in stdout
     assert "journal.jsonl: the last 14 bytes are damaged and were cut off" in stdout
     assert outcome(search.folder) == outcome(undisturbed.folder)
     check_records(search.folder, search.tracking_uri)

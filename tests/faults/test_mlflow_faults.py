@@ -1,6 +1,8 @@
 """MLflow fails in every way it can, on the real server; nothing is lost and nothing is double."""
 
+import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,12 +20,12 @@ from tests.faults.mlflow_server import MlflowServer
 from tests.faults.search_process import SearchProcess, outcome, wait_until
 from tests.records.made_search import MadeSearch
 from tests.records.make_log import make_spec
-from tunebox.records import mlflow_delivery
-from tunebox.records.mlflow_runs import MlflowRuns
-from tunebox.records.recorder import SearchRecorder
+from tests.tracking.recorder import Recorder, ended
+from tunebox.decisions.events import Observer
+from tunebox.records.run_end import read_run_end, write_run_end
 from tunebox.records.search_folder import SearchFolder, create_folder
-from tunebox.records.sync import sync_search
-from tunebox.trials import SearchObserver
+from tunebox.tracking import delivery
+from tunebox.tracking.sync import search_tracking_uri, sync_search
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -60,33 +62,23 @@ def folder(tmp_path: Path) -> SearchFolder:
     return create_folder(tmp_path / "out", tmp_path.name)
 
 
-def make_recorder(folder: SearchFolder, uri: str) -> SearchRecorder:
-    runs = MlflowRuns(uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
-    return SearchRecorder(folder, make_spec(), runs)
-
-
-def wait_until_delivered(recorder: SearchRecorder, seconds: float = 90) -> None:
-    runs = recorder._runs
-    assert runs is not None
-    wait_until(lambda: runs.num_waiting == 0, "delivery", seconds)
-
-
 def test_a_server_that_comes_late_freezes_and_crashes(
     folder: SearchFolder, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_delivery, "_LONGEST_PAUSE", 1.0)
+    monkeypatch.setattr(delivery, "_LONGEST_PAUSE", 1.0)
     assert not server.is_running
-    recorder, search = make_recorder(folder, server.uri), MadeSearch()
-    recorder.search_started(search.log)
+    search = MadeSearch()
+    recorder = Recorder(folder, server.uri, search.log)
+    recorder.search_started()
     search.run(recorder, 40)
     server.start()
     server.wait()
-    wait_until_delivered(recorder)
+    recorder.wait_until_sent(90)
     server.freeze()
     search.run(recorder, 40)
     time.sleep(1)
     server.thaw()
-    wait_until_delivered(recorder)
+    recorder.wait_until_sent(90)
     server.kill()
     search.run(recorder)
     server.start()
@@ -107,12 +99,13 @@ def test_calls_that_fail_at_random(
     share: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(mlflow_delivery, "_SEND_PAUSE", 0.05)
+    monkeypatch.setattr(delivery, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(delivery, "_SEND_PAUSE", 0.05)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")  # what is set by a person wins
     proxy.faults, proxy.share = (fault,), share
-    recorder, search = make_recorder(folder, proxy.uri), MadeSearch(12)
-    recorder.search_started(search.log)
+    search = MadeSearch(12)
+    recorder = Recorder(folder, proxy.uri, search.log)
+    recorder.search_started()
     search.run(recorder)
     recorder.search_ended(interrupted=False)
     assert recorder.warnings == []
@@ -126,19 +119,22 @@ def test_a_call_that_the_server_has_still_to_carry_out_makes_the_one_run(
     running: MlflowServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mlflow_delivery, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(delivery, "_FIRST_PAUSE", 0.01)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    runs = MlflowRuns(proxy.uri, folder.root.parent, folder.mlflow_ids, folder.outbox)
-    runs.start_search(folder.name, {}, {})
-    wait_until(lambda: runs.num_waiting == 0, "delivery")
+    search = MadeSearch(1)
+    recorder = Recorder(folder, proxy.uri, search.log)
+    recorder.search_started()
+    recorder.wait_until_sent()
     proxy.faults, proxy.share = ("late request",), 1.0
-    runs.start_trial("a", {})
+    search.run(recorder, 1)
     wait_until(lambda: proxy.counts["late request"] > 0, "late request")
     proxy.share = 0.0
-    wait_until(lambda: runs.num_waiting == 0 and proxy.num_carried_out_late > 0, "run")
-    assert runs.close() == 0
+    recorder.wait_until_sent(90)
+    wait_until(lambda: proxy.num_carried_out_late > 0, "run")
+    recorder.search_ended(interrupted=False)
+    assert recorder.warnings == []
     [run] = child_runs(folder.root, running.uri)
-    assert run.info.run_id == runs.run_id("a")
+    assert run.info.run_id == recorder.mlflow.delivery.runs["t000"].run_id
 
 
 def test_a_slow_server_costs_the_search_no_time(
@@ -147,23 +143,29 @@ def test_a_slow_server_costs_the_search_no_time(
     running: MlflowServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mlflow_delivery, "END_SECONDS", 3.0)
+    monkeypatch.setattr(delivery, "END_SECONDS", 3.0)
     proxy.delay = 2.0
     secret_uri = proxy.uri.replace("//", "//me:open-sesame@")
-    recorder, search = make_recorder(folder, secret_uri), MadeSearch(12)
+    search = MadeSearch(12)
+    recorder = Recorder(folder, secret_uri, search.log)
     start = time.monotonic()
-    recorder.search_started(search.log)
+    recorder.search_started()
     search.run(recorder)
     assert time.monotonic() - start < 5  # a single trial alone takes the server longer
     start = time.monotonic()
     recorder.search_ended(interrupted=False)
     assert time.monotonic() - start < 10  # with the drawing of the front
+    write_run_end(folder.run_end, ended())
     [warning] = recorder.warnings
-    assert "(it is slow)" in warning
+    assert re.search(
+        r"lacks (up to )?\d+ updates of 12 trials \(it is slow\); deliver them ", warning
+    )
     assert f"tunebox sync {folder.name} --out {folder.root.parent}" in warning
     proxy.delay = 0.0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", secret_uri)  # user and password are not in the folder
-    result = sync_search(folder, None)
+    end = read_run_end(folder.run_end)
+    uri = search_tracking_uri(folder, None)
+    result = sync_search(folder, make_spec(), search.log, end, uri)
     assert (result.num_waiting, result.refusals) == (0, [])
     assert proxy.authorizations == {"Basic bWU6b3Blbi1zZXNhbWU="}  # me:open-sesame
     check_records(folder.root, running.uri)
@@ -172,15 +174,16 @@ def test_a_slow_server_costs_the_search_no_time(
 DRIVER = """
 import os, signal, sys, time
 from pathlib import Path
-from tests.faults.test_mlflow_faults import make_recorder
 from tests.records.made_search import MadeSearch
+from tests.tracking.recorder import Recorder
 from tunebox.records.search_folder import SearchFolder
 
 root, uri, first, then = sys.argv[1:]
-recorder, search = make_recorder(SearchFolder(Path(root)), uri), MadeSearch(12)
-recorder.search_started(search.log)
+search = MadeSearch(12)
+recorder = Recorder(SearchFolder(Path(root)), uri, search.log)
+recorder.search_started()
 search.run(recorder, int(first))
-while recorder._runs.run_id("t002") is None:  # some runs are made, others are not
+while "t002" not in recorder.mlflow.delivery.runs:  # some runs are made, others are not
     time.sleep(0.001)
 search.run(recorder, int(then))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -197,9 +200,9 @@ def test_a_killed_driver_goes_on_with_the_same_runs(
     parent = parent_run(folder.root, running.uri).info.run_id
     assert "t002" in before
     search = MadeSearch(12)
-    search.run(SearchObserver(), 30 + 20)  # what the search wrote down itself
-    recorder = make_recorder(folder, proxy.uri)
-    recorder.search_started(search.log)
+    search.run(Observer(), 30 + 20)  # what the search wrote down itself
+    recorder = Recorder(folder, proxy.uri, search.log)
+    recorder.search_started()
     search.run(recorder)
     recorder.search_ended(interrupted=False)
     assert recorder.warnings == []
@@ -298,8 +301,8 @@ def disturb(proxy: FaultyProxy, faults: tuple[Fault, ...], count: int) -> None:
 
 
 def is_reported(root: Path) -> bool:
-    outbox = root / "mlflow_outbox.jsonl"
-    return outbox.is_file() and b'"done"' in outbox.read_bytes()
+    cursor = root / "mlflow.json"
+    return cursor.is_file() and json.loads(cursor.read_bytes())["parent_run_id"] is not None
 
 
 def kill_when(server: MlflowServer, condition: Callable[[], bool]) -> None:

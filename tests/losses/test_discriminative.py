@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tunebox.losses.base import View, Views
-from tunebox.losses.cross_entropy import CrossEntropyTerm
+from tests.losses.make_context import make_context
+from tunebox.losses.context import StepContext, View
 from tunebox.losses.discriminative import DiscriminativeTerm
-from tunebox.losses.settings import DiscriminativeSettings
-from tunebox.losses.stability import stability_loss
+from tunebox.losses.settings import TermContext
+from tunebox.losses.terms.cross_entropy import CrossEntropySettings
+from tunebox.losses.terms.discriminative import DiscriminativeSettings
+from tunebox.losses.terms.stability import stability_loss
 
 DOUBLE = torch.float64
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -51,7 +53,7 @@ def reference_head(device: str = "cpu") -> nn.Linear:
     return linear([[1, 0], [0, 1], [-1, -1]], [0.1, -0.2, 0.3], device)
 
 
-def views_of(batch: Batch, head: nn.Linear) -> Views:
+def views_of(batch: Batch, head: nn.Linear) -> StepContext:
     device = head.weight.device
     clean, noisy = (
         torch.tensor(values, dtype=DOUBLE, device=device, requires_grad=True)
@@ -60,16 +62,15 @@ def views_of(batch: Batch, head: nn.Linear) -> Views:
     return make_views(clean, noisy, torch.tensor(batch[2], device=device), head)
 
 
-def make_views(clean: Tensor, noisy: Tensor, labels: Tensor, head: nn.Linear) -> Views:
-    one_hot = torch.eye(head.out_features, device=labels.device)[labels]
-    return Views(labels, one_hot, head, View(clean, head(clean)), View(noisy, head(noisy)))
+def make_views(clean: Tensor, noisy: Tensor, labels: Tensor, head: nn.Linear) -> StepContext:
+    return make_context(labels, head, View(clean, head(clean)), View(noisy, head(noisy)))
 
 
 def build_term(classes: int = 3, dim: int = 2, **settings: Any) -> DiscriminativeTerm:
     return DiscriminativeTerm(DiscriminativeSettings(**settings), classes, dim).double()
 
 
-def four_values(term: DiscriminativeTerm, views: Views) -> list[float]:
+def four_values(term: DiscriminativeTerm, views: StepContext) -> list[float]:
     """L_comp, L_marg, L_reg and L_disc of one training step."""
     before = {name: value.clone() for name, value in term.state_dict().items()}
     parts = [part.item() for part in term.parts(views)]
@@ -77,7 +78,7 @@ def four_values(term: DiscriminativeTerm, views: Views) -> list[float]:
     return [*parts, term(views).item()]
 
 
-def gradients(total: Tensor, views: Views) -> list[Tensor]:
+def gradients(total: Tensor, views: StepContext) -> list[Tensor]:
     wanted = [views.clean.features, views.noisy.features, views.head.weight, views.head.bias]
     return list(torch.autograd.grad(total, wanted))
 
@@ -212,7 +213,8 @@ def test_seeded_batch_in_float32() -> None:
     ("on", "expected"), [("clean", 0.115601), ("noisy", 0.096840), ("both", 0.106221)]
 )
 def test_cross_entropy_baselines(on: Any, expected: float) -> None:
-    value = CrossEntropyTerm(on)(views_of(BATCH_1, reference_head()))
+    term = CrossEntropySettings(on=on).build(TermContext(3, 2, 6))
+    value = term(views_of(BATCH_1, reference_head()))
     assert value.item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -220,12 +222,13 @@ def test_stability_baseline() -> None:
     views = views_of(BATCH_1, reference_head())
     distance = stability_loss(views.clean.features, views.noisy.features)
     assert distance.item() == pytest.approx(1.414214, abs=1e-6)
-    total = distance + CrossEntropyTerm("clean")(views)
+    cross_entropy = CrossEntropySettings(on="clean").build(TermContext(3, 2, 6))
+    total = distance + cross_entropy(views)
     assert total.item() == pytest.approx(1.529815, abs=1e-6)
 
 
 def loop_oracle(
-    settings: DiscriminativeSettings, views: Views, stored: dict[int, Tensor]
+    settings: DiscriminativeSettings, views: StepContext, stored: dict[int, Tensor]
 ) -> Tensor:
     """The formulas of the paper with loops; writes the new centroids into ``stored``."""
     classes = sorted(set(views.labels.tolist()))
@@ -317,8 +320,3 @@ def test_stored_centroids_carry_no_gradient() -> None:
     term = build_term()
     term(views_of(BATCH_1, reference_head())).backward()
     assert not term.centroids.requires_grad
-
-
-def test_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 2 classes, got 1"):
-        DiscriminativeTerm(DiscriminativeSettings(), 1, 4)

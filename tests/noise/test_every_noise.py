@@ -9,7 +9,6 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from tunebox.noise.build import build_noise
 from tunebox.noise.down_up import down_up
 from tunebox.noise.gaussian import add_gaussian
 from tunebox.noise.patch_mask import mask_patches
@@ -48,7 +47,7 @@ def images(batch: int = 5, channels: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("name", sorted(NOISES))
 def test_input_is_kept_and_the_seed_decides(name: str) -> None:
-    perturb = build_noise(settings_of(name))
+    perturb = settings_of(name).build()
     original = images()
     given = original.clone()
     noisy = perturb(given, generator())
@@ -63,7 +62,7 @@ def test_input_is_kept_and_the_seed_decides(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NOISES))
 def test_range_is_kept_unless_told_otherwise(name: str) -> None:
-    noisy = build_noise(settings_of(name))(images().round(), generator())
+    noisy = settings_of(name).build()(images().round(), generator())
     inside = bool(noisy.min() >= 0 and noisy.max() <= 1)
     assert inside == (not name.endswith("unclamped"))
 
@@ -71,7 +70,7 @@ def test_range_is_kept_unless_told_otherwise(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NOISES))
 def test_global_generator_is_not_touched(name: str) -> None:
     before = torch.get_rng_state()
-    build_noise(settings_of(name))(images(), generator())
+    settings_of(name).build()(images(), generator())
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -145,7 +144,7 @@ def test_down_up_of_a_ramp() -> None:
 
 
 def test_sequence_applies_the_first_step_first() -> None:
-    masked_last = build_noise(settings_of("sequence"))(images(), generator())
+    masked_last = settings_of("sequence").build()(images(), generator())
     stream = generator()
     noisy = add_gaussian(images(), 0.1, True, stream)
     assert torch.equal(masked_last, mask_patches(noisy, 3, 2, stream))

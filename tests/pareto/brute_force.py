@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ def hypervolume(costs: FloatArray, reference: FloatArray) -> float:
     return total
 
 
-def crowding(costs: FloatArray) -> list[float]:
+def crowding(costs: FloatArray) -> FloatArray:
     """For each point the gap between the next values below and above; no two values are equal."""
     found = []
     for i, point in enumerate(costs):
@@ -66,7 +67,7 @@ def crowding(costs: FloatArray) -> list[float]:
             values = costs[:, axis]
             total += (min(above) - max(below)) / float(values.max() - values.min())
         found.append(total)
-    return found
+    return np.array(found)
 
 
 def spreading_order(costs: FloatArray) -> list[int]:
@@ -79,11 +80,19 @@ def spreading_order(costs: FloatArray) -> list[int]:
     return sorted(range(len(costs)), key=lambda i: (ranked[i], -isolation[i], i))
 
 
-def place_of_last(costs: FloatArray, isolation: IsolationRule) -> int:
-    """How many come before the last row: everything ranked anew, ties ahead of it."""
+def place_of_last(costs: FloatArray, isolation: IsolationRule) -> tuple[int, list[int]]:
+    """How many come before the last row, and which rows tie with it: everything ranked anew."""
     ranked = np.array(ranks(costs))
-    alone = isolation(costs[ranked == ranked[-1]])
-    return int((ranked < ranked[-1]).sum() + (alone[:-1] >= alone[-1]).sum())
+    members = np.flatnonzero(ranked == ranked[-1])
+    alone = isolation(costs[members])
+    tied = [int(row) for row, value in zip(members[:-1], alone, strict=False) if value == alone[-1]]
+    return int((ranked < ranked[-1]).sum() + (alone[:-1] > alone[-1]).sum()), tied
+
+
+def goes_on(num_before: int, tied: Sequence[bool], num_trials: int, factor: int) -> bool:
+    """Whether a trial goes on behind so many, one of whose ties each went on or did not."""
+    places = range(num_before, math.ceil(num_trials / factor))
+    return len(tied) < len(places) or tied.count(True) < len(places)
 
 
 @st.composite

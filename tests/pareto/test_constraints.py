@@ -25,12 +25,12 @@ def metrics(clean: float = 0.9, parameters: float = 1000.0, loss: float = 1.0) -
         (metrics(loss=6.0), [-0.125, -0.5, -6.0, 0.5]),
     ],
 )
-def test_excesses_are_in_units_of_the_bound(
+def test_violations_are_in_units_of_the_bound(
     reported: dict[str, float], expected: list[float]
 ) -> None:
     constraints = Constraints([ACCURATE, SMALL, BETWEEN])
     assert constraints.num_bounds == 4
-    assert constraints.excesses(reported) == pytest.approx(expected)
+    assert constraints.violations(reported) == pytest.approx(expected)
     assert constraints.are_kept(reported) == (max(expected) <= 0)
 
 
@@ -43,7 +43,7 @@ def test_without_constraints_all_is_kept() -> None:
     constraints = Constraints()
     assert not constraints
     assert constraints.are_kept({})
-    assert constraints.excesses({}).shape == (0,)
+    assert constraints.violations({}).shape == (0,)
 
 
 def test_violation_adds_what_is_broken_only() -> None:
@@ -52,7 +52,7 @@ def test_violation_adds_what_is_broken_only() -> None:
 
 def test_absent_metric_is_an_error() -> None:
     with pytest.raises(MissingObjectiveError, match="'parameters', which is constrained"):
-        Constraints([SMALL]).excesses({"clean_accuracy": 0.5})
+        Constraints([SMALL]).violations({"clean_accuracy": 0.5})
 
 
 def test_constraints_read_as_a_person_writes_them() -> None:

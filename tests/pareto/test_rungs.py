@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.pareto import brute_force
@@ -100,9 +100,12 @@ def test_one_objective_goes_on_among_the_best(factor: int) -> None:
 def test_several_objectives_go_on_by_rank_then_isolation(num_objectives: int, factor: int) -> None:
     costs = shuffled(40, num_objectives, seed=factor)
     ladder = Ladder(1, 100, factor)
+    went_on: list[bool] = []
     for n in range(1, len(costs) + 1):
-        best = brute_force.spreading_order(costs[:n])[: math.ceil(n / factor)]
-        assert ladder.report(f"t{n}", 1, costs[n - 1]) == (n - 1 in best)
+        before, tied = brute_force.place_of_last(costs[:n], brute_force.crowding)
+        expected = brute_force.goes_on(before, [went_on[row] for row in tied], n, factor)
+        went_on.append(ladder.report(f"t{n}", 1, costs[n - 1]))
+        assert went_on[-1] == expected
 
 
 @pytest.mark.parametrize("rule", get_args(FrontRule))
@@ -111,29 +114,61 @@ def test_decisions_are_those_of_ranking_the_rung_anew(
     rule: FrontRule, table: FloatArray, factor: int
 ) -> None:
     ladder, isolation = Ladder(1, 27, factor, rule), isolation_rule(rule)
+    went_on: list[bool] = []
     for n in range(1, len(table) + 1):
-        place = brute_force.place_of_last(table[:n], isolation)
-        assert ladder.report(f"t{n}", 1, table[n - 1]) == (place < math.ceil(n / factor))
+        before, tied = brute_force.place_of_last(table[:n], isolation)
+        expected = brute_force.goes_on(before, [went_on[row] for row in tied], n, factor)
+        went_on.append(ladder.report(f"t{n}", 1, table[n - 1]))
+        assert went_on[-1] == expected
+
+
+@pytest.mark.parametrize("rule", get_args(FrontRule))
+@pytest.mark.parametrize("num_levels", [1, 2, 3, 5])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_of_trials_that_tie_as_many_go_on_as_of_others(
+    rule: FrontRule, num_levels: int, factor: int
+) -> None:
+    """First epochs at chance level, small validation parts: metrics have few values."""
+    costs = np.random.default_rng(factor).integers(0, num_levels, (400, 2)).astype(float)
+    ladder = Ladder(1, 27, factor, rule)
+    went_on = [ladder.report(f"t{number}", 1, row) for number, row in enumerate(costs)]
+    for num_trials in (100, 200, 400):
+        share = sum(went_on[:num_trials]) / num_trials
+        assert share == pytest.approx(1 / factor, abs=0.04)
+
+
+def test_of_equal_trials_one_in_two_goes_on_and_better_ones_take_their_places() -> None:
+    ladder = Ladder(1, 9, 2)
+    equal = [ladder.report(f"equal{number}", 1, cost(5.0, 5.0)) for number in range(24)]
+    assert equal == [True, False] * 12
+    assert all(ladder.report(f"better{number}", 1, cost(4.0, 4.0)) for number in range(12))
+    assert not ladder.report("equal", 1, cost(5.0, 5.0))  # 19 places, 12 for the better ones
+    assert not ladder.report("worse", 1, cost(6.0, 6.0))
 
 
 @given(tables(max_rows=8), st.integers(2, 4), st.data())
 def test_trials_that_report_again_are_judged_where_they_are_now(
     costs: FloatArray, factor: int, data: st.DataObject
 ) -> None:
-    ladder, latest = Ladder(1, 27, factor), dict[str, FloatArray]()
+    ladder, latest, went_on = Ladder(1, 27, factor), dict[str, FloatArray](), dict[str, bool]()
     for row in costs:
         trial_id = data.draw(st.sampled_from("abcd"))
         latest.pop(trial_id, None)
         latest[trial_id] = row
-        place = brute_force.place_of_last(np.stack(list(latest.values())), crowding_distances)
-        assert ladder.report(trial_id, 1, row) == (place < math.ceil(len(latest) / factor))
+        before, tied = brute_force.place_of_last(
+            np.stack(list(latest.values())), crowding_distances
+        )
+        others = [went_on[list(latest)[row]] for row in tied]
+        went_on[trial_id] = ladder.report(trial_id, 1, row)
+        assert went_on[trial_id] == brute_force.goes_on(before, others, len(latest), factor)
 
 
 @given(tables(), st.integers(2, 4), st.randoms(use_true_random=False))
 def test_order_of_those_before_does_not_matter(
     costs: FloatArray, factor: int, random: Random
 ) -> None:
-    """Asynchrony decides who is there when a trial comes, and nothing else about it."""
+    """Asynchrony decides who is there when a trial comes, and who of those that tie was first."""
+    assume(not brute_force.place_of_last(costs, crowding_distances)[1])
     order = list(range(len(costs) - 1))
     random.shuffle(order)
     decisions = []
@@ -152,12 +187,14 @@ def test_violation_comes_before_all_costs(
     violations = data.draw(
         st.lists(st.sampled_from([0.0, 0.5, 2.0]), min_size=len(costs), max_size=len(costs))
     )
-    ladder = Ladder(1, 27, factor)
+    ladder, went_on = Ladder(1, 27, factor), np.zeros(len(costs), dtype=bool)
     for n, (row, violation) in enumerate(zip(costs, violations, strict=True), start=1):
-        alike = [other == violation for other in violations[:n]]
-        place = sum(other < violation for other in violations[:n])
-        place += brute_force.place_of_last(costs[:n][alike], crowding_distances)
-        assert ladder.report(f"t{n}", 1, row, violation) == (place < math.ceil(n / factor))
+        alike = np.flatnonzero(np.equal(violations[:n], violation))
+        before, tied = brute_force.place_of_last(costs[alike], crowding_distances)
+        before += sum(other < violation for other in violations[:n])
+        expected = brute_force.goes_on(before, went_on[alike[tied]].tolist(), n, factor)
+        went_on[n - 1] = ladder.report(f"t{n}", 1, row, violation)
+        assert went_on[n - 1] == expected
 
 
 @pytest.mark.parametrize("rule", get_args(FrontRule))

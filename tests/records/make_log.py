@@ -2,12 +2,12 @@
 
 import random
 
+from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Leaf, Range, Scalar
 from tunebox.spec.yaml_source import parse_yaml
-from tunebox.trials import Report, TrialLog, TrialRecord, TrialState
 
 SEARCH_FILE = """\
 # Does it keep | what it is told?

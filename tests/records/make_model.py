@@ -6,14 +6,18 @@ from typing import Any
 import torch
 
 from tests.records.make_log import make_spec
+from tunebox.decisions.trials import TrialRecord
 from tunebox.models.base import Classifier
 from tunebox.models.build import build_classifier
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
-from tunebox.trials import TrialRecord
 
-SHAPE = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+SHAPE: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "num_classes": 10}
+
+
+NAMES = [f"digit {number}" for number in range(10)]
+FOUND = "1,797 images of a test"
 
 
 def make_classifier(spec: SearchSpec, values: Values, seed: int) -> Classifier:
@@ -23,7 +27,7 @@ def make_classifier(spec: SearchSpec, values: Values, seed: int) -> Classifier:
 
 
 def weights_of(model: Classifier) -> dict[str, Any]:
-    return {**SHAPE, "model": model.state_dict()}
+    return {**SHAPE, "class_names": NAMES, "bits": 8, "model": model.state_dict()}
 
 
 def write_checkpoint(folder: SearchFolder, trial: TrialRecord, seed: int = 0) -> Classifier:
@@ -32,5 +36,7 @@ def write_checkpoint(folder: SearchFolder, trial: TrialRecord, seed: int = 0) ->
     model = make_classifier(make_spec(), trial.settings, seed)
     path = Path(folder.root / trial.checkpoint)
     path.parent.mkdir(parents=True)
-    torch.save({"format": 1, **SHAPE, "state": {"model": model.state_dict(), "epoch": 3}}, path)
+    state = {"model": model.state_dict(), "epoch": 3}
+    meaning = {"class_names": NAMES, "bits": 8, "found": FOUND}
+    torch.save({"format": 1, **SHAPE, **meaning, "state": state}, path)
     return model

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.records.make_log import CLEAN, LOSS, OBJECTIVES, make_log, make_spec, make_trial
-from tests.records.make_model import write_checkpoint
+from tests.records.make_log import CLEAN, LOSS, NOISY, OBJECTIVES, make_log, make_spec, make_trial
+from tests.records.make_model import FOUND, NAMES, write_checkpoint
+from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError
 from tunebox.pareto.objectives import Objectives
 from tunebox.records.export import export_trials, pick_trials
@@ -15,7 +16,6 @@ from tunebox.records.model_folder import load_model
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.spec.load import load_spec
 from tunebox.spec.write import search_yaml
-from tunebox.trials import TrialLog
 
 POINTS = {"d": (0.5, 0.5), "c": (0.6, 0.9), "a": (0.9, 0.3), "b": (0.85, 0.8), "e": (0.1, 0.1)}
 
@@ -26,7 +26,11 @@ def log() -> TrialLog:
     for number, (trial_id, (clean, noisy)) in enumerate(POINTS.items()):
         log.trials[trial_id] = make_trial(trial_id, clean, noisy)
         metrics = log.trials[trial_id].history[-1].metrics
-        metrics |= {"train_loss": 1.0 + number, "train_seconds": 9.0 - number, "speed": number}
+        metrics |= {
+            "train_loss": 1.0 + number,
+            "train_seconds": 9.0 - number,
+            "images_per_second": number,
+        }
     return log
 
 
@@ -46,7 +50,13 @@ def folder(tmp_path: Path) -> SearchFolder:
         ("best:noisy_accuracy", ["c"]),
         ("best:train_loss", ["c"]),
         ("best:train_seconds", ["b"]),
-        ("best:speed", ["b"]),
+        ("best:images_per_second", ["b"]),
+        ("compromise:clean_accuracy>=0.6", ["c"]),
+        ("compromise:clean_accuracy >= 0.7", ["b"]),
+        ("compromise:clean_accuracy>=0.86", ["a"]),
+        ("compromise:noisy_accuracy>=.5", ["b"]),
+        ("compromise:train_loss>=3", ["b"]),  # of all objectives: 0.83 + 0.83 of their ranges
+        ("compromise:train_loss<=2e0", ["c"]),
         ("e", ["e"]),
     ],
 )
@@ -54,9 +64,55 @@ def test_what_a_pick_means(log: TrialLog, pick: str, expected: list[str]) -> Non
     assert [trial.trial_id for trial in pick_trials(log, pick)] == expected
 
 
+def test_a_compromise_of_three_objectives_is_best_in_the_sum_of_the_others() -> None:
+    log = TrialLog(Objectives([CLEAN, NOISY, LOSS]))
+    # noisy accuracies from 0.2 to 0.6, losses from 0 to 10
+    for trial_id, *point in [
+        ("a", 0.9, 0.2, 0.0),
+        ("b", 0.8, 0.5, 4.0),  # 0.25 of the range from the best noisy accuracy, 0.4 of the loss
+        ("c", 0.8, 0.3, 1.0),  # 0.75 and 0.1
+        ("d", 0.3, 0.6, 10.0),
+        ("e", 0.2, 0.6, 0.0),  # best, but not within the bound
+    ]:
+        trial = log.trials[trial_id] = make_trial(trial_id, point[0], point[1])
+        trial.last_metrics["train_loss"] = point[2]
+    assert len(log.front()) == 5
+    assert [t.trial_id for t in pick_trials(log, "compromise:clean_accuracy>=0.8")] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ("clean_accuracy>0.9", "cannot read the bound"),
+        ("clean_accuracy>=much", "cannot read the bound"),
+        ("speed>=1", "no trial on the front reports 'speed'"),
+        (
+            "clean_accuracy>=95",
+            "no trial on the front keeps clean_accuracy>=95: it has 0.6 to 0.9$",
+        ),
+    ],
+)
+def test_a_bound_that_nothing_keeps_is_an_error(log: TrialLog, bound: str, message: str) -> None:
+    with pytest.raises(RecordsError, match=message):
+        pick_trials(log, f"compromise:{bound}")
+
+
 def test_an_objective_says_which_way_is_best(log: TrialLog) -> None:
     log.objectives = Objectives([CLEAN, LOSS])
     assert [t.trial_id for t in pick_trials(log, "best:train_loss")] == ["d"]
+
+
+@pytest.mark.parametrize("pick", ["clean_ece", "parameters"])
+def test_the_metric_says_which_way_is_best(log: TrialLog, pick: str) -> None:
+    for number, trial in enumerate(log.trials.values()):
+        trial.last_metrics["clean_ece"] = 0.1 + number
+        trial.last_metrics["parameters"] = 100.0 - number
+        trial.last_metrics["learning_rate"] = 0.1
+    front = log.front()
+    lowest = min(front, key=lambda trial: trial.last_metrics[pick])
+    assert pick_trials(log, f"best:{pick}") == [lowest]
+    with pytest.raises(RecordsError, match="'learning_rate' has no best value"):
+        pick_trials(log, "best:learning_rate")
 
 
 @pytest.mark.parametrize("pick", ["best", "best:nothing", "kneee", "", "zz"])
@@ -66,7 +122,7 @@ def test_an_unknown_pick_says_what_can_be_picked(log: TrialLog, pick: str) -> No
 
 
 @pytest.mark.parametrize("pick", ["all", "knee", "best:clean_accuracy"])
-def test_an_empty_front_is_told(pick: str) -> None:
+def test_an_empty_front_is_an_error(pick: str) -> None:
     with pytest.raises(RecordsError, match="front is empty"):
         pick_trials(TrialLog(OBJECTIVES), pick)
 
@@ -104,6 +160,9 @@ def test_the_card_says_what_the_numbers_are(folder: SearchFolder, tmp_path: Path
     assert "(N, 1, 8, 8)" in card
     assert all(path in card for path in trial.settings)
     assert "| validation_fraction | 0.2 |" in card
+    assert "| 3 | digit 3 |" in card
+    assert f"Found in the files: {FOUND}." in card
+    assert load_model(target).class_names == tuple(NAMES)
 
 
 def test_nothing_is_written_where_there_is_something(folder: SearchFolder, tmp_path: Path) -> None:
@@ -175,7 +234,7 @@ def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
     trial = make_log(30).front()[0]
     trial.checkpoint = None
     [target] = export_trials(folder, [trial], tmp_path / "exported").folders
-    assert {path.name for path in target.iterdir()} == {"trial.yaml", "card.md"}
+    assert {path.name for path in target.iterdir()} == {"trial.yaml", "card.md", "origin.json"}
     assert load_spec(str(target / "trial.yaml")).space.leaves == ()
     card = (target / "card.md").read_text(encoding="utf-8")
     assert "`tunebox train trial.yaml` makes them" in card

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import binascii
 import errno
 import json
 import math
@@ -14,42 +15,62 @@ from pathlib import Path
 import pytest
 
 from tests.records.make_log import make_log
+from tunebox.decisions.events import (
+    Ended,
+    Event,
+    Paused,
+    Planned,
+    Promoted,
+    Reported,
+    SearchEnded,
+    SearchStarted,
+    Started,
+)
+from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
 from tunebox.errors import RecordsError
-from tunebox.events import Ended, Planned, Reported, Started, TrialEvent
+from tunebox.records.checksum import with_crc
 from tunebox.records.journal import JournalWriter, cut_journal, read_journal
-from tunebox.trials import Report, TrialLog, TrialRecord, TrialState
+
+START = SearchStarted(1.0, "host", 7)
+END = SearchEnded(9.0, interrupted=False)
+STOPPED = Ended("0000", TrialState.STOPPED, None, 2.0)
 
 
-def write(path: Path, log: TrialLog, seed: int = 0) -> list[TrialEvent]:
-    """Write the journal of a search with several trials at once, and return what was told."""
+def begun(path: Path) -> JournalWriter:
+    writer = JournalWriter(path, "made")
+    writer.on(START)
+    return writer
+
+
+def write(path: Path, log: TrialLog, seed: int = 0) -> list[Event]:
+    """Write the journal of a search with several trials at once, and return its events."""
     writer, generator = JournalWriter(path, "made"), random.Random(seed)
-    writer.search_started(log)
-    told: list[TrialEvent] = []
-    steps = {trial_id: _told(writer, trial, told) for trial_id, trial in log.trials.items()}
-    while steps:
-        trial_id = generator.choice(list(steps))
-        if next(steps[trial_id], None) is None:
-            del steps[trial_id]
+    events: list[Event] = [START]
+    left = {trial_id: events_of(trial) for trial_id, trial in log.trials.items()}
+    while left:
+        trial_id = generator.choice(list(left))
+        events.append(left[trial_id].pop(0))
+        if not left[trial_id]:
+            del left[trial_id]
+    events.append(END)
+    for event in events:
+        writer.on(event)
         writer.tick()
-    writer.search_ended(interrupted=False)
-    return told
+    return events
 
 
-def _told(writer: JournalWriter, trial: TrialRecord, told: list[TrialEvent]):  # type: ignore[no-untyped-def]
-    writer.trial_planned(trial.trial_id, trial.settings)
-    told.append(Planned(trial.trial_id, trial.settings))
-    yield True
-    writer.trial_started(trial)
-    told.append(Started(trial.trial_id, trial.start_time))
-    yield True
+def events_of(trial: TrialRecord) -> list[Event]:
+    """What happened to a trial, with a pause after every second report."""
+    trial_id = trial.trial_id
+    events: list[Event] = [Planned(trial_id, trial.settings), Started(trial_id, trial.start_time)]
     for report in trial.history:
-        writer.trial_reported(trial, report)
-        told.append(Reported(trial.trial_id, report, trial.node))
-        yield True
+        events.append(Reported(trial_id, report, trial.node))
+        if report.epoch % 2 == 0:
+            events += [Paused(trial_id, report.time), Promoted(trial_id)]
+            events.append(Started(trial_id, report.time + 0.1))
     if trial.end_time is not None:
-        writer.trial_ended(trial)
-        told.append(Ended(trial.trial_id, trial.state, trial.reason, trial.end_time))
-        yield True
+        events.append(Ended(trial_id, trial.state, trial.reason, trial.end_time))
+    return events
 
 
 @pytest.fixture
@@ -57,20 +78,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_what_was_told_is_read_in_order(path: Path) -> None:
-    told = write(path, make_log(12))
+def test_events_are_read_as_they_were_written(path: Path) -> None:
+    events = write(path, make_log(12))
     journal = read_journal(path)
-    assert journal.events == told
+    assert journal.events == events
     assert journal.warning is None
     assert journal.size == path.stat().st_size
 
 
 def test_settings_keep_their_types_and_floats_every_bit(path: Path) -> None:
     settings = {"a": True, "b": None, "c": 3, "d": 0.1 + 0.2, "e": "1e3", "f": 1.0}
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
-    writer.trial_planned("0000", settings)
-    [event] = read_journal(path).events
+    writer = begun(path)
+    writer.on(Planned("0000", settings))
+    _, event = read_journal(path).events
     assert isinstance(event, Planned)
     assert event.settings == settings
     assert list(map(type, event.settings.values())) == list(map(type, settings.values()))
@@ -78,17 +98,15 @@ def test_settings_keep_their_types_and_floats_every_bit(path: Path) -> None:
 
 def test_every_line_is_strict_json_whatever_a_metric_is(path: Path) -> None:
     metrics = {"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1e308}
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
-    trial = TrialRecord("0000", {}, 1.0)
-    writer.trial_reported(trial, Report(1, metrics, 2.0))
+    writer = begun(path)
+    writer.on(Reported("0000", Report(1, metrics, 2.0), None))
 
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
     for line in path.read_text(encoding="utf-8").splitlines():
         json.loads(line, parse_constant=refuse)
-    [event] = read_journal(path).events
+    _, event = read_journal(path).events
     assert isinstance(event, Reported)
     read = event.report.metrics
     assert math.isnan(read.pop("a"))
@@ -96,19 +114,40 @@ def test_every_line_is_strict_json_whatever_a_metric_is(path: Path) -> None:
 
 
 def test_a_line_is_there_when_the_call_returns(path: Path) -> None:
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
+    writer = begun(path)
     for number in range(5):
-        writer.trial_planned(f"{number:04d}", {})
-        assert len(read_journal(path).events) == number + 1
+        writer.on(Planned(f"{number:04d}", {}))
+        assert len(read_journal(path).events) == number + 2
 
 
 def test_a_second_process_adds_to_it(path: Path) -> None:
     log = make_log(6)
-    told = write(path, log)
-    told += write(path, log)
-    assert read_journal(path).events == told
+    events = write(path, log)
+    events += write(path, log)
+    assert read_journal(path).events == events
     assert path.read_text(encoding="utf-8").count('"format"') == 1
+
+
+def test_a_checksum_is_that_of_the_line_without_it(path: Path) -> None:
+    write(path, make_log(3))
+    for line in path.read_bytes().splitlines():
+        found = re.fullmatch(rb'(.*), "crc": "([0-9a-f]{8})"}', line)
+        assert found is not None
+        assert int(found[2], 16) == binascii.crc32(found[1] + b"}")
+
+
+def test_a_journal_without_checksums_is_read_and_goes_on_without(path: Path) -> None:
+    log = make_log(4)
+    events = write(path, log)
+    lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+    for line in lines:
+        del line["crc"]
+    lines[0]["format"] = 1
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    assert read_journal(path).events == events
+    events += write(path, log)
+    assert read_journal(path).events == events
+    assert b'"crc"' not in path.read_bytes()
 
 
 NO_EVENTS = [
@@ -121,6 +160,10 @@ NO_EVENTS = [
     {"event": "reported", "trial": "0000", "epoch": 1, "metrics": 3, "time": 1, "node": None},
     {"event": "reported", "trial": "0", "epoch": 1e999, "metrics": {}, "time": 1, "node": None},
     {"event": "danced", "trial": "0000"},
+    {"event": "paused", "trial": "0000"},
+    {"event": "promoted", "trial": ".."},
+    {"event": "search_started", "time": 1.0, "host": "host"},
+    {"event": "search_ended", "time": 1.0, "interrupted": False, "trouble": 3},
     {"trial": "0000"},
 ]
 
@@ -135,15 +178,16 @@ NO_EVENTS = [
         b"{}\n",
         b"[" * 100_000 + b"\n",
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n",
-        *[json.dumps(event).encode() + b"\n" for event in NO_EVENTS],
+        *[with_crc(json.dumps(event).encode()) + b"\n" for event in NO_EVENTS],
+        b'{"event": "promoted", "trial": "t000"}\n',  # without a checksum
     ],
 )
 def test_a_damaged_end_is_cut_off_with_a_line(path: Path, tail: bytes) -> None:
-    told = write(path, make_log(6))
+    events = write(path, make_log(6))
     whole = path.read_bytes()
     path.write_bytes(whole + tail)
     journal = read_journal(path)
-    assert journal.events == told
+    assert journal.events == events
     assert journal.warning == (f"{path}: the last {len(tail)} bytes are damaged and were cut off")
     cut_journal(path, journal)
     assert path.read_bytes() == whole
@@ -151,15 +195,14 @@ def test_a_damaged_end_is_cut_off_with_a_line(path: Path, tail: bytes) -> None:
 
 
 def test_wherever_it_is_cut_it_is_read_up_to_there(path: Path) -> None:
-    told = write(path, make_log(4))
+    events = write(path, make_log(4))
     whole = path.read_bytes()
     generator = random.Random(3)
     for size in [0, 1, len(whole) - 1, *generator.sample(range(len(whole)), 60)]:
         path.write_bytes(whole[:size])
-        events = read_journal(path).events
-        assert events == told[: len(events)]
+        found = read_journal(path).events
         lines = whole[:size].count(b"\n")
-        assert len(events) in (lines - 2, lines - 3, 0)  # header, start and end are no events
+        assert found == events[: max(0, lines - 1)]  # the header is no event
 
 
 @pytest.mark.parametrize(
@@ -169,7 +212,7 @@ def test_wherever_it_is_cut_it_is_read_up_to_there(path: Path) -> None:
 def test_damage_in_the_middle_names_the_line_and_a_command_that_helps(
     path: Path, number: int, damage: bytes
 ) -> None:
-    told = write(path, make_log(6))
+    events = write(path, make_log(6))
     lines = path.read_bytes().splitlines(keepends=True)
     lines[number - 1] = damage
     path.write_bytes(b"".join(lines))
@@ -178,14 +221,14 @@ def test_damage_in_the_middle_names_the_line_and_a_command_that_helps(
     [command] = re.findall(r"with: (sed -i '.*?' \S+)", str(caught.value))
     subprocess.run(shlex.split(command), check=True)
     repaired = read_journal(path)
-    assert repaired.events == (told if number == 1 else told[: max(0, number - 3)])
+    assert repaired.events == (events if number == 1 else events[: max(0, number - 2)])
     assert repaired.warning is None
 
 
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        ({"format": 2, "tunebox": "9.0"}, "has format 2, made by a newer tunebox; update tunebox"),
+        ({"format": 3, "tunebox": "9.0"}, "has format 3, made by a newer tunebox; update tunebox"),
         ({"format": "x"}, "has format 'x', made by a newer tunebox; update tunebox"),
         ({"event": "planned"}, "line 1 is not the header"),
     ],
@@ -199,16 +242,15 @@ def test_a_header_of_another_kind_is_one_line(
 
 
 def test_without_a_journal_there_is_one_line(path: Path) -> None:
-    with pytest.raises(RecordsError, match=r"No such file.*cannot go on"):
+    with pytest.raises(RecordsError, match=r"No such file.*without its journal"):
         read_journal(path)
 
 
-def test_a_full_disk_leaves_whole_lines_and_is_told_once(
+def test_a_full_disk_leaves_whole_lines_and_one_error(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
-    writer.trial_planned("0000", {})
+    writer = begun(path)
+    writer.on(Planned("0000", {}))
     whole, original = path.read_bytes(), os.write
 
     def short(file: int, line: bytes) -> int:
@@ -216,21 +258,23 @@ def test_a_full_disk_leaves_whole_lines_and_is_told_once(
 
     monkeypatch.setattr(os, "write", short)
     with pytest.raises(OSError, match="No space left") as caught:
-        writer.trial_planned("0001", {})
+        writer.on(Planned("0001", {}))
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
     monkeypatch.undo()
-    writer.trial_planned("0002", {})  # a line after one that is missing would mislead
-    writer.search_ended(interrupted=False)
+    writer.on(Planned("0002", {}))  # a line after one that is missing would mislead
+    writer.on(END)
     assert path.read_bytes() == whole
 
 
-def test_a_folder_that_vanished_is_told(path: Path) -> None:
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
-    trial = TrialRecord("0000", {}, 1.0, TrialState.STOPPED, end_time=2.0)
-    path.unlink()
+@pytest.mark.parametrize("event", [STOPPED, Planned("0001", {})])
+def test_a_line_that_cannot_be_acknowledged_is_not_written(path: Path, event: Event) -> None:
+    writer = begun(path)
+    aside = path.with_name("aside.jsonl")
+    path.rename(aside)
+    whole = aside.read_bytes()
     with pytest.raises(FileNotFoundError):
-        writer.trial_ended(trial)
+        writer.on(event)
+    assert aside.read_bytes() == whole
 
 
 def test_the_disk_is_waited_for_at_the_end_of_a_trial_and_once_a_second(
@@ -240,17 +284,15 @@ def test_the_disk_is_waited_for_at_the_end_of_a_trial_and_once_a_second(
     now = 100.0
     monkeypatch.setattr(os, "fsync", synced.append)
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    writer = JournalWriter(path, "made")
-    writer.search_started(make_log(0))
+    writer = begun(path)
     at_start = len(synced)
-    trial = TrialRecord("0000", {}, 1.0, TrialState.STOPPED, end_time=2.0)
     for _ in range(50):
-        writer.trial_reported(trial, Report(1, {}, 0.0))
+        writer.on(Reported("0000", Report(1, {}, 0.0), None))
         writer.tick()
     assert len(synced) == at_start
     now += 1.5
     for _ in range(3):
         writer.tick()
     assert len(synced) == at_start + 1
-    writer.trial_ended(trial)
+    writer.on(STOPPED)
     assert len(synced) == at_start + 2

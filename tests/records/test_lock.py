@@ -42,7 +42,7 @@ def start_holder(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_is_refused_with_the_first_by_name(path: Path) -> None:
+def test_a_second_process_is_refused_with_the_name_of_the_first(path: Path) -> None:
     with start_holder(path) as process:
         who = f"process {process.pid} on host {socket.gethostname()} since 20"
         with pytest.raises(RecordsError, match=re.escape(who)), locked(path):
@@ -59,7 +59,7 @@ def test_the_second_is_refused_with_the_first_by_name(path: Path) -> None:
     assert not path.exists()
 
 
-def test_it_is_let_go_of_after_an_error_too(path: Path) -> None:
+def test_the_lock_is_released_after_an_error(path: Path) -> None:
     with pytest.raises(KeyError), locked(path):
         raise KeyError
     assert not path.exists()
@@ -92,7 +92,7 @@ def test_a_lock_that_was_removed_in_between_is_taken_anew(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A heart that beats, and is listened to, a hundred times as fast."""
-    for name in ("_BEAT_SECONDS", "_DEAD_SECONDS", "_LOOK_SECONDS"):
+    for name in ("_BEAT_SECONDS", "_DEAD_SECONDS", "_POLL_SECONDS"):
         monkeypatch.setattr(lock, name, getattr(lock, name) / 100)
 
 

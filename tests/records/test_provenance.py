@@ -8,7 +8,7 @@ import tunebox
 from tunebox.records.provenance import git_commit, provenance_tags
 
 
-def test_versions_are_told() -> None:
+def test_versions_are_recorded() -> None:
     tags = provenance_tags()
     assert tags["tunebox.version"] == tunebox.__version__
     for package in ("ray", "optuna", "torch", "mlflow"):

@@ -43,6 +43,6 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
 
 def test_a_file_of_a_newer_version_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "end.json"
-    path.write_text('{"format": 2}', encoding="utf-8")
-    with pytest.raises(RecordsError, match=r"end\.json has format 2, made by a newer tunebox"):
+    path.write_text('{"format": 3}', encoding="utf-8")
+    with pytest.raises(RecordsError, match=r"end\.json has format 3, made by a newer tunebox"):
         read_run_end(path)

@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tunebox.records.search_folder import (
     list_searches,
     next_free_name,
     open_folder,
+    reserved_name,
 )
 
 
@@ -37,7 +40,7 @@ def test_every_file_is_inside_the_folder(tmp_path: Path) -> None:
     folder = create_folder(tmp_path, "first")
     paths = [
         *(folder.search_file, folder.trials, folder.history, folder.front),
-        *(folder.front_html, folder.front_png, folder.checkpoints, folder.mlflow_ids),
+        *(folder.report, folder.front_png, folder.checkpoints, folder.mlflow),
         *(folder.journal, folder.lock, folder.errors, folder.outbox, folder.warm_start),
     ]
     assert len(set(paths)) == len(paths)
@@ -62,7 +65,7 @@ def test_a_search_that_is_there_is_opened(tmp_path: Path) -> None:
     assert list_searches(tmp_path / "absent") == []
 
 
-def test_an_unknown_search_is_told_with_those_that_are_there(tmp_path: Path) -> None:
+def test_an_unknown_search_is_an_error_that_lists_the_known_ones(tmp_path: Path) -> None:
     make_search(tmp_path, "a")
     with pytest.raises(RecordsError, match=r"no search 'c' in .*; it has a; --out names"):
         open_folder(tmp_path, "c")
@@ -79,7 +82,7 @@ def test_a_name_does_not_lead_out_of_the_output_folder(tmp_path: Path, name: str
         open_folder(tmp_path / "out", name)
 
 
-def test_what_a_search_killed_in_its_first_moment_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_the_folder_of_a_search_killed_at_once_can_be_reused(tmp_path: Path) -> None:
     folder = create_folder(tmp_path, "first")
     folder.lock.write_text("{}")
     make_journal(folder.journal, "first")
@@ -94,3 +97,47 @@ def test_what_a_search_killed_in_its_first_moment_left_is_in_nobodys_way(tmp_pat
     with pytest.raises(RecordsError, match=r"go on with it \(--resume first\)"):
         check_free(tmp_path, "first")
     assert read_journal(folder.journal).events == []
+
+
+def test_searches_that_start_at_the_same_time_get_different_names(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    start = threading.Barrier(16)
+
+    def reserve(_: int) -> str:
+        with reserved_name(out, None, "digits") as name:
+            start.wait()  # all have one by now
+            create_folder(out, name).search_file.write_text("x", encoding="utf-8")
+            return name
+
+    with ThreadPoolExecutor(16) as pool:
+        names = list(pool.map(reserve, range(16)))
+    assert sorted(names) == sorted(f"digits-{number}" for number in range(1, 17))
+    assert sorted(list_searches(out)) == sorted(names)
+
+
+def test_a_search_that_is_still_starting_is_named_as_such(tmp_path: Path) -> None:
+    create_folder(tmp_path, "early")
+    with pytest.raises(RecordsError, match=r"early has no search.yaml: .* still starting"):
+        open_folder(tmp_path, "early")
+
+
+def test_a_name_that_was_reserved_for_nothing_is_free_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def start() -> None:
+        with reserved_name(out, None, "digits") as name:
+            assert (out / name).is_dir()
+            raise RecordsError("no cluster")
+
+    with pytest.raises(RecordsError, match="no cluster"):
+        start()
+    assert not out.exists()
+
+
+def test_a_name_of_the_users_own_is_not_reserved_but_checked(tmp_path: Path) -> None:
+    with reserved_name(tmp_path, "mine", "digits") as name:
+        assert name == "mine"
+        assert not (tmp_path / "mine").exists()
+    make_search(tmp_path, "mine")
+    with pytest.raises(RecordsError, match="exists already"), reserved_name(tmp_path, "mine", ""):
+        pass

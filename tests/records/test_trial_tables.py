@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.records.make_log import OBJECTIVES, make_log, make_report, make_spec, make_trial
+from tunebox.decisions.trials import TrialLog, TrialRecord, TrialState
 from tunebox.errors import RecordsError
 from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.records.search_folder import SearchFolder, create_folder
+from tunebox.records.table_file import write_table
 from tunebox.records.trial_tables import read_front, read_log, write_tables
 from tunebox.spec.space import Choice, Leaf, Values
-from tunebox.trials import TrialLog, TrialRecord, TrialState
 
 LEAVES = make_spec().space.leaves
 
@@ -37,6 +38,18 @@ def test_a_log_comes_back_as_it_was_written(folder: SearchFolder, seed: int) -> 
     assert list(back.trials) == list(log.trials)
     assert list(back.objectives) == list(log.objectives)
     assert back.hypervolume() == log.hypervolume()
+
+
+def test_of_equal_trials_the_front_has_the_first_and_names_the_others(
+    folder: SearchFolder,
+) -> None:
+    log = TrialLog(OBJECTIVES)
+    pairs = {"a": (0.5, 0.5), "b": (0.5, 0.75), "c": (0.75, 0.5), "d": (0.5, 0.75)}
+    log.trials = {name: make_trial(name, *values) for name, values in pairs.items()}
+    write_tables(folder, log, LEAVES)
+    front = read_front(folder)
+    assert front["trial_id"].to_pylist() == ["c", "b"]
+    assert front["equal_trials"].to_pylist() == [[], ["d"]]
 
 
 def test_kinds_of_settings_survive(folder: SearchFolder) -> None:
@@ -114,7 +127,7 @@ def test_the_front_table_is_the_front_in_its_order(folder: SearchFolder) -> None
     expected = [t for t, out in zip(ended, beaten, strict=True) if not out]
     expected.sort(key=lambda t: -t.last_metrics["clean_accuracy"])
     assert front["trial_id"].to_pylist() == [t.trial_id for t in expected]
-    assert front.column_names == pq.read_table(folder.trials).column_names
+    assert front.column_names == [*pq.read_table(folder.trials).column_names, "equal_trials"]
 
 
 def test_an_empty_log_comes_back_empty(folder: SearchFolder) -> None:
@@ -157,7 +170,7 @@ def test_a_history_ahead_of_the_trials_is_read(folder: SearchFolder) -> None:
 
 
 @pytest.mark.parametrize("name", ["trials.parquet", "history.parquet", "front.parquet"])
-@pytest.mark.parametrize("damage", ["missing", "cut", "text", "foreign", "later"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "text", "foreign", "later", "no checksum"])
 def test_a_damaged_table_is_one_clear_line(folder: SearchFolder, name: str, damage: str) -> None:
     write_tables(folder, make_log(), LEAVES)
     path = folder.root / name
@@ -170,9 +183,11 @@ def test_a_damaged_table_is_one_clear_line(folder: SearchFolder, name: str, dama
         case "text":
             path.write_text("trial_id,state\n", encoding="utf-8")
         case "foreign":
-            pq.write_table(table.replace_schema_metadata(None), path)
+            write_table(table.replace_schema_metadata(None), path)
         case "later":
-            pq.write_table(table.replace_schema_metadata({"tunebox": '{"format": 99}'}), path)
+            write_table(table.replace_schema_metadata({"tunebox": '{"format": 99}'}), path)
+        case "no checksum":
+            pq.write_table(table, path)
     with pytest.raises(RecordsError) as caught:
         read_front(folder) if name == "front.parquet" else read_log(folder)
     assert str(path) in str(caught.value)
@@ -183,21 +198,21 @@ def test_a_table_with_a_column_gone_is_one_clear_line(folder: SearchFolder) -> N
     write_tables(folder, make_log(), LEAVES)
     for path, column in itertools.product([folder.trials, folder.history], ["trial_id"]):
         table = pq.read_table(path)
-        pq.write_table(table.drop_columns([column]), path)
+        write_table(table.drop_columns([column]), path)
         with pytest.raises(RecordsError, match=path.name):
             read_log(folder)
-        pq.write_table(table, path)
+        write_table(table, path)
 
 
 def test_constraints_come_back_and_say_what_is_feasible(tmp_path: Path) -> None:
-    log = make_log(40)
+    log = make_log(40, seed=5)
     log.constraints = Constraints([Constraint("clean_accuracy", 0.5, None)])
     folder = create_folder(tmp_path, "bound-1")
     write_tables(folder, log, LEAVES)
     again = read_log(folder)
     assert list(again.constraints) == list(log.constraints)
     assert [trial.trial_id for trial in again.front()] == [t.trial_id for t in log.front()]
-    free = make_log(40)
+    free = make_log(40, seed=5)
     assert {t.trial_id for t in free.front()} != {t.trial_id for t in log.front()}
     for row in pq.read_table(folder.trials).to_pylist():
         assert row["feasible"] == (row["last/clean_accuracy"] >= 0.5)

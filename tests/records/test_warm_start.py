@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.records.make_log import SEARCH_FILE, make_log, make_spec
+from tunebox.decisions.trials import TrialState
 from tunebox.errors import RecordsError
 from tunebox.records.search_folder import SearchFolder, create_folder, open_folder
 from tunebox.records.trial_tables import write_tables
@@ -15,9 +16,8 @@ from tunebox.spec.load import spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import search_yaml
 from tunebox.spec.yaml_source import parse_yaml
-from tunebox.trials import TrialState
 
-TAKEN = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED)
+TAKEN = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED, TrialState.COLLAPSED)
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_trials_that_ended_by_themselves_are_taken_as_they_are(earlier: SearchFo
     assert found.lines[0] == f"warm start from earlier-1: took {len(expected)} of 60 trials"
     assert {line.partition(": ")[2] for line in found.lines[1:]} == {
         "ended as running",
+        "ended as paused",
         "ended as failed",
         "ended as interrupted",
     }
@@ -148,8 +149,8 @@ def test_a_damaged_file_of_what_was_taken(tmp_path: Path) -> None:
     assert kept_trials(tmp_path / "absent.json") == []
     for damaged in ('{"trials": [{"tri', "[]", "7", '{"format": 1}', '{"trials": [{}]}'):
         (tmp_path / "kept.json").write_text(damaged)
-        with pytest.raises(RecordsError, match=r"kept.json is damaged: put it back as the search"):
+        with pytest.raises(RecordsError, match=r"kept.json is damaged: .*; put it back as"):
             kept_trials(tmp_path / "kept.json")
-    (tmp_path / "kept.json").write_text('{"format": 2, "runs": []}')
-    with pytest.raises(RecordsError, match="has format 2, made by a newer tunebox"):
+    (tmp_path / "kept.json").write_text('{"format": 3, "runs": []}')
+    with pytest.raises(RecordsError, match="has format 3, made by a newer tunebox"):
         kept_trials(tmp_path / "kept.json")

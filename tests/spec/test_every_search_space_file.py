@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tunebox.losses.settings import BaseLossSettings, LossesSettings, TermSettings
 from tunebox.spec.load import load_spec, shipped_files, shipped_folder, spec_from_source
 from tunebox.spec.sample import sample_values
 from tunebox.spec.search_spec import SearchSpec
@@ -65,32 +66,60 @@ def test_every_branch_and_option_is_reached(spec: SearchSpec) -> None:
             assert reached[leaf.path] == set(leaf.distribution.options), leaf.path
 
 
+def branches(spec: SearchSpec) -> set[str]:
+    """The methods that a file has as branches of the losses."""
+    return set(spec.source.data["losses"].get("choice", ()))
+
+
+def losses_of(spec: SearchSpec, method: str) -> LossesSettings:
+    generator = random.Random(0)
+    drawn = (sample_values(spec.space, generator) for _ in range(2000))
+    return spec.trial_config(next(v for v in drawn if v["losses"] == method)).losses
+
+
 def test_methods_are_branches_of_the_losses(spec: SearchSpec) -> None:
-    branching = [leaf for leaf in spec.space.leaves if leaf.path == "losses"]
-    if "choice" not in spec.source.data["losses"]:
-        assert not branching
-        return
-    assert set(spec.source.data["losses"]["choice"]) == METHODS
-    assert isinstance(branching[0].distribution, Choice)
-    assert set(branching[0].distribution.options) == METHODS
+    found = [leaf for leaf in spec.space.leaves if leaf.path == "losses"]
+    assert bool(found) == bool(branches(spec))
+    for leaf in found:
+        assert isinstance(leaf.distribution, Choice)
+        assert set(leaf.distribution.options) == branches(spec)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_method_is_what_its_name_says(spec: SearchSpec, method: str) -> None:
-    if "choice" not in spec.source.data["losses"]:
+    if branches(spec) != METHODS:
         pytest.skip("a file without the five methods")
-    generator = random.Random(0)
-    values = next(
-        drawn
-        for drawn in (sample_values(spec.space, generator) for _ in range(500))
-        if drawn["losses"] == method
-    )
-    losses = spec.trial_config(values).losses
+    losses = losses_of(spec, method)
     views = {"noisy_only": "noisy", "both": "both"}
-    assert losses.cross_entropy.on == views.get(method, "clean")
-    assert (losses.stability is not None) == (method == "stability")
-    assert (losses.discriminative is not None) == (method == "ours")
+    terms = losses.model_dump()
+    assert terms["cross_entropy"]["on"] == views.get(method, "clean")
+    assert ("stability" in terms) == (method == "stability")
+    assert ("discriminative" in terms) == (method == "ours")
     assert (losses.noise is None) == (method == "clean_only")
+
+
+def test_branches_of_one_term_have_its_name(spec: SearchSpec) -> None:
+    for method in branches(spec) - METHODS:
+        losses = losses_of(spec, method)
+        assert method in losses.terms
+        assert losses.terms[method].kind == method
+        base = [t for t in losses.terms.values() if isinstance(t, BaseLossSettings)]
+        assert len(base) == 1
+
+
+def test_digits_methods_has_every_term() -> None:
+    spec = load_spec("digits_methods")
+    names = {name for method in branches(spec) for name in losses_of(spec, method).terms}
+    assert names == set(TermSettings.kinds())
+
+
+def test_label_noise_has_every_loss_against_it() -> None:
+    spec = load_spec("label_noise")
+    against = {"mae", "gce", "sce", "nce_rce", "agce", "ael", "focal", "phuber", "unhinged"}
+    assert against < branches(spec)
+    config = spec.trial_config(sample_values(spec.space, random.Random(0)))
+    assert config.data.label_noise is not None
+    assert config.data.label_noise.rate == 0.4
 
 
 def test_it_is_written_and_read_back_as_it_was(spec: SearchSpec) -> None:

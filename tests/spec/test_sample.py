@@ -86,6 +86,7 @@ def test_same_seed_gives_the_same_trials() -> None:
     assert first != [sample_values(space, random.Random(4)) for _ in range(20)]
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 def test_values_are_those_of_the_active_leaves(seed: int) -> None:
     spec = spec_of()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
+from typing import Literal
 
-from tunebox.spec.search_spec import SearchSettings
+import pytest
+from pydantic import ValidationError
+
+from tunebox.spec.search_settings import SearchSettings
 
 
 @pytest.mark.parametrize(
@@ -15,3 +18,16 @@ def test_first_rung_is_at_a_quarter_of_the_epochs(max_epochs: int, expected: int
 def test_first_rung_that_is_given_is_taken() -> None:
     assert SearchSettings(max_epochs=32, min_epochs=1).first_rung == 1
     assert SearchSettings(max_epochs=32, min_epochs=32).first_rung == 32
+
+
+@pytest.mark.parametrize("gpus", [1.5, 2.0, 8.0])
+def test_a_trial_has_at_most_one_gpu(gpus: float) -> None:
+    message = f"a trial trains on one GPU, the others would be idle, got {gpus:g}: give 1"
+    with pytest.raises(ValidationError, match=message):
+        SearchSettings(gpus_per_trial=gpus)
+
+
+def test_shares_of_a_gpu_and_one_are_taken() -> None:
+    values: list[float | Literal["auto"]] = [0.0, 0.25, 1.0, "auto"]
+    for gpus in values:
+        assert SearchSettings(gpus_per_trial=gpus).gpus_per_trial == gpus

@@ -173,6 +173,7 @@ MISTAKES = {
     "no options": ("{choice: []}", "choice needs a list or branches, got []"),
     "one option": ("{choice: 3}", "choice needs a list or branches, got 3"),
     "option twice": ("{choice: [1, 2, 1]}", "choice has an option twice: [1, 2, 1]"),
+    "equal options": ("{choice: [1, 2, 1.0]}", "choice has an option twice: [1, 2, 1.0]"),
     "option of options": ("{choice: [{a: 1}, 2]}", "an option is one value, got {'a': 1}; write"),
     "option of a list": ("{choice: [[1], 2]}", "an option is one value, got [1]; write"),
     "option of a set": ("{choice: [!!set {a}]}", "an option is one value, got {'a'}; write"),
@@ -196,5 +197,5 @@ def test_mistake_is_told_with_its_line_and_path(mistake: str) -> None:
 
 
 def test_options_that_only_python_takes_for_equal_are_two() -> None:
-    (leaf,) = space_of("x: {choice: [1, true, 1.0, '1']}").leaves
-    assert leaf.distribution.ends == (1, True, 1.0, "1")
+    (leaf,) = space_of("x: {choice: [1, true, '1']}").leaves
+    assert leaf.distribution.ends == (1, True, "1")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.spec.make_spec import SEARCH_FILE, changed, spec_of
 from tunebox.errors import SearchFileError
+from tunebox.losses.terms.discriminative import DiscriminativeSettings
 from tunebox.spec.load import load_spec
 from tunebox.spec.write import search_yaml, trial_yaml
 
@@ -117,9 +118,9 @@ def test_the_published_values_are_tried_first() -> None:
     ours = spec.trial_config(
         {**spec.space.draw(lambda leaf: leaf.distribution.ends[0]), **spec.start[0]}
     )
-    loss = ours.losses.discriminative
-    assert loss is not None
+    loss = ours.losses.terms["discriminative"]
+    assert isinstance(loss, DiscriminativeSettings)
     assert (loss.weight, loss.compactness_weight, loss.margin_weight) == (1, 1, 1)
     assert (loss.regularization_weight, loss.delta_v, loss.delta_d) == (0.001, 0.5, 5)
     assert loss.momentum == 0.99
-    assert ours.optimizer.lr == 0.001
+    assert ours.optimizer.model_dump()["lr"] == 0.001

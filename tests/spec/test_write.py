@@ -102,6 +102,7 @@ def test_trial_keeps_the_paths_of_the_search() -> None:
         again = loaded(trial_yaml(spec, values, ""))
         paths = set(again.space.resolve({})[1].values())
         lines = again.source.lines
+        assert lines is not None
         for path in values:
             is_branching = any(other.startswith(f"{path}/") for other in values)
             assert path in paths or is_branching or f"{path}/{values[path]}" in paths
@@ -113,7 +114,7 @@ def test_trial_carries_the_numbers_to_the_last_bit() -> None:
     spec = spec_of()
     for values in drawn(spec):
         again = loaded(trial_yaml(spec, values, "")).trial_config({})
-        assert again.optimizer.lr == values["optimizer/lr"]
+        assert again.optimizer.model_dump()["lr"] == values["optimizer/lr"]
 
 
 @pytest.mark.parametrize(
@@ -147,3 +148,12 @@ def test_text_beyond_ascii_is_readable() -> None:
     spec = spec_of(changed("# Which method is best?", "# Größer als δ?"))
     assert search_yaml(spec).startswith("# Größer als δ?\n")
     assert loaded(search_yaml(spec)).question == "Größer als δ?"
+
+
+def test_a_trial_has_its_seed_unless_the_file_has_one_for_all() -> None:
+    def seed_of(text: str, seed: int | None) -> int | None:
+        return loaded(trial_yaml(spec_of(text), {}, "", seed)).trial_config({}).training.seed
+
+    assert seed_of(FIXED_FILE, 7) == 7
+    assert seed_of(FIXED_FILE + "search: {seed: 5}\n", None) == 5
+    assert seed_of(FIXED_FILE + "training: {seed: 3}\n", 7) == 3

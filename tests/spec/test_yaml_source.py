@@ -19,6 +19,14 @@ from tunebox.spec.yaml_source import parse_yaml, read_yaml
         ("1.", 1.0),
         ("3", 3),
         ("-3", -3),
+        ("010", 10),
+        ("08", 8),
+        ("+7", 7),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
         ("'1e-3'", "1e-3"),
         ("1e-3s", "1e-3s"),
         ("v1.0", "v1.0"),
@@ -56,6 +64,7 @@ def test_lines_of_paths() -> None:
 def test_choice_is_no_part_of_the_path_of_a_branch() -> None:
     text = "a:\n  choice:\n    left:\n      b: 1\n    right: {}\n"
     lines = parse_yaml(text, "made.yaml").lines
+    assert lines is not None
     assert (lines["a/left"], lines["a/left/b"], lines["a/right"]) == (3, 4, 5)
 
 
@@ -71,6 +80,7 @@ def test_alias_is_followed_and_belongs_to_the_path_where_it_stands() -> None:
     source = parse_yaml(text, "made.yaml")
     assert source.data["b"] == {"c": {"kind": "gaussian"}}
     assert source.data["d"] == {"kind": "gaussian", "std": 1}
+    assert source.lines is not None
     assert source.lines["b/c"] == 3
 
 
@@ -98,7 +108,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "comment only": ("# what?\n", "made.yaml:1: a search file is a mapping of settings"),
     "a list": ("- a\n- b\n", "made.yaml:1: a search file is a mapping of settings"),
     "a word": ("digits\n", "made.yaml:1: a search file is a mapping of settings"),
-    "deep": ("[" * 5000, "made.yaml:1: not YAML: "),
+    "deep": ("[" * 1000, "made.yaml:1: not YAML: "),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tunebox.data.parts import TrainingParts, load_training_parts
-from tunebox.data.settings import DigitsSettings
+from tunebox.data.sets.digits import DigitsSettings
 from tunebox.spec.trial_config import TrialConfig
 
 GAUSSIAN = {"kind": "gaussian", "std": 0.2}
@@ -28,6 +28,16 @@ METHODS: dict[str, dict[str, Any]] = {
         "discriminative": {"momentum": 0.9, "weight": 0.5},
         "noise": GAUSSIAN,
         "view": "independent",
+    },
+    "cosines": {
+        "arc_face": {"on": "clean"},
+        "center": {"weight": 0.01},
+        "sample_margin": {"weight": 0.5},
+    },
+    "consistency": {
+        "cross_entropy": {"on": "noisy"},
+        "consistency": {"copies": 3, "form": "kl", "agreement_weight": 1.0},
+        "noise": GAUSSIAN,
     },
 }
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tunebox.data.image_set import ImageSet
 from tunebox.models.build import build_classifier
-from tunebox.models.settings import SmallConvSettings
+from tunebox.models.networks.small_conv import SmallConvSettings
 from tunebox.training.curvature import curvature, curvature_along
 
 DOUBLE = torch.float64

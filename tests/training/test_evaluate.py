@@ -10,14 +10,13 @@ from tunebox.data.image_set import ImageSet
 from tunebox.data.parts import TrainingParts
 from tunebox.models.base import Classifier
 from tunebox.models.build import build_classifier
-from tunebox.models.settings import SmallConvSettings
-from tunebox.noise.build import build_noise
-from tunebox.noise.settings import GaussianSettings
+from tunebox.models.networks.small_conv import SmallConvSettings
+from tunebox.noise.gaussian import GaussianSettings
+from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training import evaluate
 from tunebox.training.evaluate import Evaluator, accuracy_and_loss, clean_batches, noisy_batches
 from tunebox.training.robustness import evaluate_robustness
-from tunebox.training.settings import EvaluationSettings
 from tunebox.training.trial_run import TrialRun
 
 MakeConfig = Callable[..., TrialConfig]
@@ -39,7 +38,7 @@ def model() -> Classifier:
 
 
 def stacked_noise(images: ImageSet, seed: int = 0, num_draws: int = 3) -> Tensor:
-    made = noisy_batches(images, build_noise(NOISE), seed=seed, num_draws=num_draws, batch_size=100)
+    made = noisy_batches(images, NOISE.build(), seed=seed, num_draws=num_draws, batch_size=100)
     return torch.cat([batch for batch, _ in made])
 
 

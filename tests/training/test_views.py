@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
+from tunebox.data.image_set import to_unit_range
+from tunebox.losses.context import StepContext, View
 from tunebox.models.base import Classifier
 from tunebox.models.build import build_classifier
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
-from tunebox.training.views import ViewMaker, to_unit_range
+from tunebox.training.views import ViewMaker
 
 MakeConfig = Callable[..., TrialConfig]
 CPU = torch.device("cpu")
@@ -41,8 +45,11 @@ def model_of(config: TrialConfig) -> Classifier:
     )
 
 
-def maker(config: TrialConfig, clean: bool = True, noisy: bool = True) -> ViewMaker:
-    return ViewMaker(config, model_of(config), clean=clean, noisy=noisy)
+PLACES = torch.arange(100, 116)
+
+
+def maker(config: TrialConfig) -> ViewMaker:
+    return ViewMaker(config, model_of(config))
 
 
 def with_losses(make_config: MakeConfig, **changes: Any) -> TrialConfig:
@@ -79,10 +86,10 @@ def test_clean_view_does_not_depend_on_the_noise(make_config: MakeConfig) -> Non
 
 def test_unneeded_views_are_not_made(make_config: MakeConfig) -> None:
     images, labels = batch()
-    normal = maker(make_config("normal"), noisy=False).make(images, labels, draws())
-    assert normal.noisy_view is None
-    noisy_only = maker(make_config("noisy_only"), clean=False).make(images, labels, draws())
-    assert noisy_only.clean_view is None
+    normal = maker(make_config("normal")).make(images, labels, PLACES, 0.25, draws())
+    assert normal.views.keys() == normal.images.keys() == {"clean"}
+    noisy_only = maker(make_config("noisy_only")).make(images, labels, PLACES, 0.25, draws())
+    assert noisy_only.views.keys() == noisy_only.images.keys() == {"noisy"}
     assert noisy_only.noisy.logits.shape == (16, 10)
     assert torch.equal(noisy_only.one_hot.argmax(dim=1), labels)
 
@@ -95,8 +102,8 @@ def test_separate_forwards_end_with_the_noisy_statistics(make_config: MakeConfig
     config = with_losses(make_config, noise={"kind": "gaussian", "std": 0.5})
     images, labels = batch()
     model, expected = model_of(config), model_of(config)
-    views = ViewMaker(config, model, clean=True, noisy=True)
-    made = views.make(images, labels, draws())
+    views = ViewMaker(config, model)
+    made = views.make(images, labels, PLACES, 0.25, draws())
     clean, noisy = views.images(images, draws())
     assert clean is not None
     assert noisy is not None
@@ -110,8 +117,8 @@ def test_joint_forward_shares_batch_statistics(make_config: MakeConfig) -> None:
     config = with_losses(make_config, noise=noise, forward="joint")
     images, labels = batch()
     model, expected = model_of(config), model_of(config)
-    views = ViewMaker(config, model, clean=True, noisy=True)
-    made = views.make(images, labels, draws())
+    views = ViewMaker(config, model)
+    made = views.make(images, labels, PLACES, 0.25, draws())
     clean, noisy = views.images(images, draws())
     assert clean is not None
     assert noisy is not None
@@ -121,8 +128,57 @@ def test_joint_forward_shares_batch_statistics(make_config: MakeConfig) -> None:
     torch.testing.assert_close(running_mean(model), running_mean(expected))
 
 
+def with_copies(make_config: MakeConfig, count: int, **changes: Any) -> TrialConfig:
+    noise = {"kind": "gaussian", "std": 0.5}
+    terms = {"cross_entropy": {"on": "both"}, "consistency": {"copies": count}, "noise": noise}
+    return make_config("both", losses=terms | changes)
+
+
+@pytest.mark.parametrize("forward", ["separate", "joint"])
+def test_noisy_copies_go_through_one_forward(forward: str, make_config: MakeConfig) -> None:
+    config = with_copies(make_config, 3, forward=forward)
+    images, labels = batch()
+    model, expected = model_of(config), model_of(config)
+    views = ViewMaker(config, model)
+    made = views.make(images, labels, PLACES, 0.25, draws())
+    clean, noisy = views.images(images, draws())
+    assert clean is not None
+    assert noisy is not None
+    assert noisy.shape == (48, 1, 8, 8)
+    assert len({tuple(copy.flatten().tolist()) for copy in noisy.chunk(3)}) == 3
+    torch.testing.assert_close(made.images["noisy"], noisy[:16])
+    if forward == "joint":
+        features = expected.features(torch.cat([clean, noisy]))[16:]
+    else:
+        expected.features(clean)
+        features = expected.features(noisy)
+    for copy, of_copy in zip(made.noisy_copies, features.chunk(3), strict=True):
+        torch.testing.assert_close(copy.features, of_copy)
+        torch.testing.assert_close(copy.logits, expected.head(of_copy))
+    torch.testing.assert_close(made.noisy.features, features[:16])
+    torch.testing.assert_close(running_mean(model), running_mean(expected))
+    assert made.copies_of("noisy") == made.noisy_copies
+    assert made.copies_of("clean") == (made.clean,)
+
+
+def test_copies_are_of_the_same_crop(make_config: MakeConfig) -> None:
+    tiny = {"kind": "gaussian", "std": 1e-6, "clamp": False}
+    for view in ("same", "independent"):
+        config = with_copies(make_config, 2, view=view, noise=tiny)
+        _, noisy = maker(config).images(batch()[0], draws())
+        assert noisy is not None
+        torch.testing.assert_close(noisy[:16], noisy[16:], atol=1e-4, rtol=0)
+
+
+def test_without_copies_there_is_the_noisy_view_alone(make_config: MakeConfig) -> None:
+    images, labels = batch()
+    step = maker(with_losses(make_config)).make(images, labels, PLACES, 0.25, draws())
+    assert step.noisy_copies == ()
+    assert step.copies_of("noisy") == (step.noisy,)
+
+
 def test_uint8_to_unit_range() -> None:
-    scaled = to_unit_range(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    scaled = to_unit_range(torch.tensor([0, 51, 255], dtype=torch.uint8), 8)
     assert scaled.tolist() == [0.0, torch.tensor(0.2).item(), 1.0]
 
 
@@ -134,3 +190,65 @@ def test_draws_depend_on_seed_and_epoch_alone() -> None:
     assert len({first_number(seed, epoch) for seed in range(5) for epoch in range(5)}) == 25
     both = draws()
     assert torch.rand(1, generator=both.clean) != torch.rand(1, generator=both.noisy)
+
+
+def test_a_step_has_places_progress_images_and_a_generator(make_config: MakeConfig) -> None:
+    config = with_losses(make_config)
+    images, labels = batch()
+    step = maker(config).make(images, labels, PLACES, 0.25, draws())
+    clean, noisy = maker(config).images(images, draws())
+    assert torch.equal(step.indices, PLACES)
+    assert step.progress == 0.25
+    assert clean is not None
+    assert noisy is not None
+    assert torch.equal(step.images["clean"], clean)
+    assert torch.equal(step.images["noisy"], noisy)
+    first = torch.rand(3, generator=step.generator)
+    assert torch.equal(first, torch.rand(3, generator=draws().terms))
+    assert step.head is step.model.head
+
+
+def attacked(step: StepContext) -> View:
+    """One step of the fast gradient sign method, as an adversarial term makes its view."""
+    images = step.images["clean"].clone().requires_grad_()
+    loss = cross_entropy(step.forward(images, batch_norm="frozen").logits, step.labels)
+    [gradient] = torch.autograd.grad(loss, [images])
+    stronger = (images + 0.1 * gradient.sign()).clamp(0, 1).detach()
+    return step.forward(stronger, batch_norm="frozen")
+
+
+def test_an_attack_with_frozen_statistics_leaves_them_as_they_are(make_config: MakeConfig) -> None:
+    config = make_config("normal")
+    images, labels = batch()
+    model = model_of(config)
+    views = ViewMaker(config, model)
+    step = views.make(images, labels, PLACES, 0.0, draws())
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    view = attacked(step)
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert all(module.training for module in model.modules())
+    loss = cross_entropy(view.logits, labels)
+    clean = step.forward(step.images["clean"], batch_norm="frozen")
+    assert loss > cross_entropy(clean.logits, labels)
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_a_forward_that_updates_counts_in_the_statistics(make_config: MakeConfig) -> None:
+    config = make_config("normal")
+    images, labels = batch()
+    model = model_of(config)
+    step = ViewMaker(config, model).make(images, labels, PLACES, 0.0, draws())
+    before = running_mean(model).clone()
+    step.forward(step.images["clean"])
+    assert not torch.equal(running_mean(model), before)
+
+
+def test_modes_come_back_after_an_error(make_config: MakeConfig) -> None:
+    config = make_config("normal")
+    images, labels = batch()
+    model = model_of(config)
+    step = ViewMaker(config, model).make(images, labels, PLACES, 0.0, draws())
+    with pytest.raises(RuntimeError):
+        step.forward(torch.zeros(2, 7, 8, 8), batch_norm="frozen")
+    assert all(module.training for module in model.modules())

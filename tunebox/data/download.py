@@ -1,10 +1,16 @@
 """Fetches torchvision's data sets, once for each node."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from filelock import FileLock
 
 from tunebox.data.files import data_root, found_folder
-from tunebox.data.settings import TorchvisionSettings
 from tunebox.errors import DataError
+
+if TYPE_CHECKING:
+    from tunebox.data.sets.torchvision import TorchvisionSettings
 
 
 def download(settings: TorchvisionSettings) -> None:

@@ -1,8 +1,12 @@
 """Where the files of torchvision's data sets lie. Imports no torch."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from tunebox.data.settings import TorchvisionSettings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunebox.data.sets.torchvision import TorchvisionSettings
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 

@@ -5,10 +5,22 @@ Shapes: N images, C channels, H x W pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+
+def to_unit_range(images: Tensor, bits: int) -> Tensor:
+    """Return integer images as float32 in [0, 1]; float images are in it already.
+
+    Args:
+        images: Any shape; uint8, uint16 or float.
+        bits: ``2**bits - 1`` becomes 1.
+    """
+    if images.is_floating_point():
+        return images
+    return images.to(torch.float32).div_(2**bits - 1)
 
 
 @dataclass(frozen=True)
@@ -16,20 +28,28 @@ class ImageSet:
     """Labelled images that are small enough to stay on the device.
 
     Attributes:
-        images: ``(N, C, H, W)``, uint8, 0 to 255.
+        images: ``(N, C, H, W)``, uint8 or uint16, 0 to ``2**bits - 1``.
         labels: ``(N,)``, int64, 0 to ``num_classes - 1``.
         num_classes: How many classes the data set has, also those without an image here.
+        bits: Depth of the images: the largest value is white, 1.0 in the unit range.
+        class_names: Name of each class, None if they have none.
+        found: One line about the files that the images come from; empty if there is nothing to say.
     """
 
     images: Tensor
     labels: Tensor
     num_classes: int
+    bits: int = 8
+    class_names: tuple[str, ...] | None = None
+    found: str = ""
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == torch.uint8
+        assert self.images.dtype in (torch.uint8, torch.uint16)
+        assert self.images.dtype == torch.uint16 or self.bits <= 8
         assert self.images.ndim == 4
         assert self.labels.dtype == torch.int64
         assert self.labels.shape == self.images.shape[:1]
+        assert self.class_names is None or len(self.class_names) == self.num_classes
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,11 +62,18 @@ class ImageSet:
 
     def to(self, device: torch.device | str) -> ImageSet:
         """Return the same images on ``device``."""
-        return ImageSet(self.images.to(device), self.labels.to(device), self.num_classes)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def select(self, indices: Tensor) -> ImageSet:
         """Return the images at ``indices``, ``(M,)`` int64, in that order."""
-        return ImageSet(self.images[indices], self.labels[indices], self.num_classes)
+        indices = indices.to(self.images.device)
+        return replace(self, images=self.images_at(indices), labels=self.labels[indices])
+
+    def images_at(self, indices: Tensor) -> Tensor:
+        """Return the images ``(M, C, H, W)`` at ``indices``, ``(M,)`` int64, on their device."""
+        if self.images.dtype == torch.uint16:  # which not all devices and releases can index
+            return self.images.view(torch.int16).index_select(0, indices).view(torch.uint16)
+        return self.images.index_select(0, indices)
 
     def channel_mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel, in units of the range [0, 1].
@@ -54,14 +81,26 @@ class ImageSet:
         Computed in float64 from exact counts. A constant channel has standard deviation 1, so
         that dividing by it is always possible.
         """
-        values = torch.arange(256, dtype=torch.float64) / 255
+        num_levels = 2**self.bits
+        values = torch.arange(num_levels, dtype=torch.float64) / (num_levels - 1)
         means, stds = [], []
         for channel in self.images.unbind(dim=1):
-            # Counting the 256 values needs no float copy of the whole data set.
-            shares = torch.bincount(channel.flatten(), minlength=256).cpu().double()
+            # Counting the values needs no float copy of the whole data set.
+            shares = _counts(channel, num_levels).cpu().double()
             shares /= shares.sum()
             mean = shares @ values
             std = (shares @ (values - mean).square()).sqrt().item()
             means.append(mean.item())
             stds.append(std if std > 1e-9 else 1.0)
         return tuple(means), tuple(stds)
+
+
+def _counts(channel: Tensor, num_levels: int) -> Tensor:
+    """Return how often each value occurs in ``(N, H, W)``; int64, ``(num_levels,)``."""
+    if channel.dtype == torch.uint8:
+        return torch.bincount(channel.flatten(), minlength=num_levels)
+    counts = torch.zeros(num_levels, dtype=torch.int64, device=channel.device)
+    for start in range(0, len(channel), 1024):  # bincount takes no uint16: a copy, of a part
+        some = channel[start : start + 1024]
+        counts += torch.bincount(some.flatten().to(torch.int32), minlength=num_levels)
+    return counts

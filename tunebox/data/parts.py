@@ -1,17 +1,13 @@
 """The three parts of a data set: train and validation together, test apart."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
-from tunebox.data.check import prepare_data
-from tunebox.data.digits import load_digits
-from tunebox.data.image_folder import has_test_folder, load_image_folder
 from tunebox.data.image_set import ImageSet
-from tunebox.data.settings import DataSettings, DigitsSettings, TorchvisionSettings
+from tunebox.data.label_noise import with_label_noise
+from tunebox.data.settings import DataSettings, SplitPart
 from tunebox.data.split import stratified_split, stratified_subset
-from tunebox.data.torchvision_sets import load_torchvision_set
 
 
 @dataclass(frozen=True)
@@ -26,10 +22,11 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
     """Return the train and the validation part, on the CPU.
 
     The division depends on ``split_seed``; which images are validation images does not depend
-    on ``train_images``.
+    on ``train_images``. The labels of the train part alone are changed by ``label_noise``.
 
     Raises:
-        DataError: Files are absent or damaged, or ``train_images`` does not fit the data.
+        DataError: Files are absent or damaged, or ``train_images`` or ``label_noise``
+            does not fit the data.
     """
     generator = torch.Generator().manual_seed(settings.split_seed)
     rest = _load_part(settings, "train", generator)
@@ -37,7 +34,10 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
     if settings.train_images is not None:
         subset = stratified_subset(rest.labels[train], settings.train_images, generator)
         train = train[subset]
-    return TrainingParts(rest.select(train), rest.select(validation))
+    train_part = rest.select(train)
+    if settings.label_noise is not None:
+        train_part = with_label_noise(train_part, settings.label_noise, settings.split_seed)
+    return TrainingParts(train_part, rest.select(validation))
 
 
 def load_test_part(settings: DataSettings) -> ImageSet:
@@ -51,18 +51,11 @@ def load_test_part(settings: DataSettings) -> ImageSet:
     return _load_part(settings, "test", torch.Generator().manual_seed(settings.split_seed))
 
 
-def _load_part(
-    settings: DataSettings, part: Literal["train", "test"], generator: torch.Generator
-) -> ImageSet:
-    prepare_data(settings)
-    if isinstance(settings, TorchvisionSettings):
-        return load_torchvision_set(settings, part)
-    if isinstance(settings, DigitsSettings):
-        whole = load_digits()
-    elif has_test_folder(settings):
-        return load_image_folder(settings, part)
-    else:
-        whole = load_image_folder(settings, "train")
+def _load_part(settings: DataSettings, part: SplitPart, generator: torch.Generator) -> ImageSet:
+    settings.prepare()
+    images = settings.build(part)
+    if settings.seeded_test_fraction is None:
+        return images
     # The first draw from the generator, so that nothing but the seed decides what is test.
-    rest, test = stratified_split(whole.labels, settings.test_fraction, generator)
-    return whole.select(rest if part == "train" else test)
+    rest, test = stratified_split(images.labels, settings.seeded_test_fraction, generator)
+    return images.select(rest if part == "train" else test)

@@ -1,78 +1,91 @@
-"""What a loss term sees, and the weighted sum of the terms.
+"""The loss terms of a training step, and their weighted sum.
 
-Shapes: B images, D feature values, C classes.
+Shapes: B images, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class View:
-    """What the classifier makes of one view of a batch.
-
-    Attributes:
-        features: ``(B, D)``.
-        logits: ``(B, C)``.
-    """
-
-    features: Tensor
-    logits: Tensor
-
-
-@dataclass(frozen=True)
-class Views:
-    """A batch as the terms see it; a view that no term needs may be absent.
-
-    Attributes:
-        labels: ``(B,)``, int64.
-        one_hot: ``(B, C)``, float: 1 at the label, 0 elsewhere.
-        head: The linear layer from features to logits.
-        clean_view: Of the images without noise.
-        noisy_view: Of the noisy images, in the same order.
-    """
-
-    labels: Tensor
-    one_hot: Tensor
-    head: nn.Linear
-    clean_view: View | None = None
-    noisy_view: View | None = None
-
-    @property
-    def clean(self) -> View:
-        """The clean view, for a term that needs it."""
-        assert self.clean_view is not None, "the loop left out the clean view"
-        return self.clean_view
-
-    @property
-    def noisy(self) -> View:
-        """The noisy view, for a term that needs it."""
-        assert self.noisy_view is not None, "the loop left out the noisy view"
-        return self.noisy_view
+from tunebox.errors import DataError
+from tunebox.losses.context import BatchNorm, StepContext, View
+from tunebox.losses.settings import LossesSettings, TermContext, Views
 
 
 class LossTerm(nn.Module):
-    """One term: a scalar of the views. What it remembers is a buffer, so that it is saved."""
+    """One term: a scalar of the step.
 
-    needs_clean_view = True
-    needs_noisy_view = True
+    Its parameters are trained with those of the model, without weight decay. What it remembers is
+    a buffer that it updates in place. Both are saved in checkpoints.
+    """
 
-    def forward(self, views: Views) -> Tensor:
+    def forward(self, step: StepContext) -> Tensor:
         """Return a finite scalar."""
         raise NotImplementedError
+
+
+class FunctionTerm(LossTerm):
+    """A term that remembers nothing: a function of the step."""
+
+    def __init__(self, function: Callable[[StepContext], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, step: StepContext) -> Tensor:
+        """Return a finite scalar."""
+        return self._function(step)
+
+
+def mean_over_views(
+    step: StepContext, views: Views, value: Callable[[StepContext, View], Tensor]
+) -> Tensor:
+    """Return the mean of ``value`` over ``views``, each the mean over the copies that it has."""
+    return _mean([_mean([value(step, copy) for copy in step.copies_of(name)]) for name in views])
+
+
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total if len(values) == 1 else total / len(values)
+
+
+def build_losses(
+    settings: LossesSettings, *, num_classes: int, feature_dim: int, num_images: int = 0
+) -> WeightedLosses:
+    """Return the weighted terms of ``settings``, with nothing remembered yet.
+
+    Args:
+        settings: The terms and their weights, not all 0.
+        num_classes: Classes of the data set.
+        feature_dim: Length of a feature.
+        num_images: Images of the training part.
+
+    Raises:
+        DataError: A term needs more classes.
+    """
+    context = TermContext(num_classes, feature_dim, num_images)
+    active = settings.active_terms
+    for name, term in active.items():
+        if num_classes < term.min_classes:
+            raise DataError(
+                f"losses/{name} needs at least {term.min_classes} classes, the data set has "
+                f"{num_classes}"
+            )
+    terms = {name: term.build(context) for name, term in active.items()}
+    return WeightedLosses(terms, {name: term.weight for name, term in active.items()})
 
 
 class WeightedLosses(nn.Module):
     """The training loss: the sum of weighted terms, in float32 whatever the autocast.
 
     Args:
-        terms: By name.
-        weights: By the same names; a term with weight 0 is left out.
+        terms: Loss terms by name.
+        weights: Weights by the same names; a term with weight 0 is left out.
     """
 
     def __init__(self, terms: Mapping[str, LossTerm], weights: Mapping[str, float]) -> None:
@@ -88,24 +101,14 @@ class WeightedLosses(nn.Module):
         """The active terms, in the order of the values that a call returns."""
         return list(self._weights)
 
-    @property
-    def needs_clean_view(self) -> bool:
-        """Whether any active term looks at clean images."""
-        return any(term.needs_clean_view for _, term in self._active)
-
-    @property
-    def needs_noisy_view(self) -> bool:
-        """Whether any active term looks at noisy images."""
-        return any(term.needs_noisy_view for _, term in self._active)
-
-    def forward(self, views: Views) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, context: StepContext) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the total and the detached, unweighted value of each term, all scalars.
 
         Half-precision views are taken up to float32; float64 stays float64.
         """
-        views = _at_least_float32(views)
-        with torch.autocast(views.labels.device.type, enabled=False):
-            values = {name: term(views) for name, term in self._active}
+        context = _at_least_float32(context)
+        with torch.autocast(context.labels.device.type, enabled=False):
+            values = {name: term(context) for name, term in self._active}
             parts = [self._weighted(name, value) for name, value in values.items()]
         total = parts[0]
         for part in parts[1:]:
@@ -117,13 +120,15 @@ class WeightedLosses(nn.Module):
         return value if weight == 1 else weight * value
 
 
-def _at_least_float32(views: Views) -> Views:
-    clean, noisy = _raised(views.clean_view), _raised(views.noisy_view)
-    return Views(views.labels, views.one_hot, views.head, clean, noisy)
+def _at_least_float32(context: StepContext) -> StepContext:
+    def forward(images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+        return _raised(context.forward(images, batch_norm=batch_norm))
+
+    views = {name: _raised(view) for name, view in context.views.items()}
+    copies = tuple(_raised(copy) for copy in context.noisy_copies)
+    return replace(context, views=views, forward=forward, noisy_copies=copies)
 
 
-def _raised(view: View | None) -> View | None:
-    if view is None:
-        return None
+def _raised(view: View) -> View:
     dtype = torch.promote_types(view.features.dtype, torch.float32)
     return View(view.features.to(dtype), view.logits.to(dtype))

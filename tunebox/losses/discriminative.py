@@ -5,7 +5,7 @@
 [DeBrabandere2017] B. De Brabandere et al. Semantic Instance Segmentation with a Discriminative
     Loss Function. arXiv 1708.02551. The layout of the three parts comes from there.
 
-Shapes: B images, D feature values, C classes, V views.
+Shapes: B images, D feature values, C classes, V context.
 Every sum over classes is a product with the one-hot labels: no loop, and nothing that makes a
 GPU wait for the host.
 """
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tunebox.losses.base import LossTerm, Views
-from tunebox.losses.settings import DiscriminativeSettings
+from tunebox.losses.base import LossTerm
+from tunebox.losses.context import StepContext
+from tunebox.losses.terms.discriminative import DiscriminativeSettings
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def compactness_loss(
     Args:
         views: Features of all views, ``(V, B, D)``.
         own_centroids: The centroid of each image's class, ``(B, D)``.
-        shares: Of this batch.
+        shares: Class shares of this batch.
         delta_v: Distance that costs nothing, in feature units.
         norm: 1 or 2, the order of the norm.
     """
@@ -79,7 +80,7 @@ def margin_loss(means: Tensor, head: nn.Linear, shares: ClassShares, delta_d: fl
     Args:
         means: Mean clean feature of each class, ``(C, D)``.
         head: C >= 2 outputs; the gradient flows into its weights too.
-        shares: Of this batch.
+        shares: Class shares of this batch.
         delta_d: Wanted distance, in feature units.
     """
     weight = head.weight.to(means.dtype)
@@ -113,34 +114,32 @@ class DiscriminativeTerm(LossTerm):
         self, settings: DiscriminativeSettings, num_classes: int, feature_dim: int
     ) -> None:
         super().__init__()
-        if num_classes < 2:
-            raise ValueError(f"discriminative needs at least 2 classes, got {num_classes}")
         self._settings = settings
         self.register_buffer("centroids", torch.zeros(num_classes, feature_dim))
         self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
 
-    def forward(self, views: Views) -> Tensor:
+    def forward(self, context: StepContext) -> Tensor:
         """Return a scalar >= 0; in training mode the centroids are stored."""
-        compactness, margin, regularization = self.parts(views)
+        compactness, margin, regularization = self.parts(context)
         return (
             self._settings.compactness_weight * compactness
             + self._settings.margin_weight * margin
             + self._settings.regularization_weight * regularization
         )
 
-    def parts(self, views: Views) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self, context: StepContext) -> tuple[Tensor, Tensor, Tensor]:
         """Return the unweighted compactness, margin and regularisation, each a scalar >= 0."""
         settings = self._settings
-        clean = views.clean.features
-        one_hot = views.one_hot.to(clean.dtype)
+        clean = context.clean.features
+        one_hot = context.one_hot.to(clean.dtype)
         shares = class_shares(one_hot)
         means = shares.to_mean @ clean  # (C, D)
         centroids = self._blend(means, shares.present)
-        both = torch.stack([clean, views.noisy.features])  # (2, B, D)
+        both = torch.stack([clean, context.noisy.features])  # (2, B, D)
         compactness = compactness_loss(
             both, one_hot @ centroids, shares, settings.delta_v, settings.norm
         )
-        margin = margin_loss(means, views.head, shares, settings.delta_d)
+        margin = margin_loss(means, context.head, shares, settings.delta_d)
         lengths = torch.linalg.vector_norm(centroids, ord=settings.norm, dim=1)
         return compactness, margin, lengths @ shares.of_class
 
@@ -151,6 +150,6 @@ class DiscriminativeTerm(LossTerm):
         if self.training:
             is_present = present > 0
             stored = centroids.detach().to(self.centroids.dtype)
-            self.centroids = torch.where(is_present.unsqueeze(1), stored, self.centroids)
-            self.seen = self.seen | is_present
+            self.centroids.copy_(torch.where(is_present.unsqueeze(1), stored, self.centroids))
+            self.seen.logical_or_(is_present)
         return centroids

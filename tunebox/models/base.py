@@ -3,10 +3,11 @@
 Shapes: B images, C channels, H x W pixels, D feature values, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 
 class Classifier(nn.Module):
@@ -32,11 +33,24 @@ class Classifier(nn.Module):
         self.head = head
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        self._always_in_eval_mode: tuple[nn.Module, ...] = ()
 
     @property
     def has_convolutions(self) -> bool:
         """Whether the memory order of the images matters."""
         return any(isinstance(module, nn.Conv2d) for module in self.modules())
+
+    def freeze(self, modules: Iterable[nn.Module]) -> None:
+        """Keep ``modules`` in evaluation mode from now on, whatever mode the model is put in."""
+        self._always_in_eval_mode = tuple(modules)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Put the model in training mode, but for what is frozen."""
+        super().train(mode)
+        for module in self._always_in_eval_mode:
+            module.eval()
+        return self
 
     def normalize(self, images: Tensor) -> Tensor:
         """Return ``(images - mean) / std`` of each channel, ``(B, C, H, W)``."""

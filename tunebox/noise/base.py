@@ -1,9 +1,12 @@
 """What every perturbation of images looks like."""
 
-from typing import Protocol
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Perturbation(Protocol):

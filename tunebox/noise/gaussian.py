@@ -4,8 +4,29 @@
     and Gaussian Noise Injection. arXiv 2405.18499.
 """
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from tunebox.noise.settings import NoiseLevel, NoiseSettings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from tunebox.noise.base import Perturbation
+
+
+class GaussianSettings(NoiseSettings):
+    """Independent normal noise on every pixel."""
+
+    kind: Literal["gaussian"]
+    std: NoiseLevel  # in units of the pixel range [0, 1]
+    clamp: bool = True  # cut to [0, 1] afterwards
+
+    def build(self) -> Perturbation:
+        """Return the noise as a function."""
+        return lambda images, generator: add_gaussian(images, self.std, self.clamp, generator)
 
 
 def add_gaussian(images: Tensor, std: float, clamp: bool, generator: torch.Generator) -> Tensor:
@@ -20,6 +41,8 @@ def add_gaussian(images: Tensor, std: float, clamp: bool, generator: torch.Gener
         clamp: Whether the result is cut to [0, 1].
         generator: On the device of the images.
     """
+    import torch
+
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=images.device)
     noisy = noise.mul_(std).add_(images)
     return noisy.clamp_(0, 1) if clamp else noisy

@@ -1,7 +1,36 @@
 """Black squares at random places."""
 
-import torch
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from tunebox.noise.settings import NoiseSettings
+from tunebox.settings import MOST_PIXELS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from tunebox.noise.base import Perturbation
+
+
+class PatchMaskSettings(NoiseSettings):
+    """Squares set to 0 in all channels, at uniform places; they may overlap."""
+
+    kind: Literal["patch_mask"]
+    size: int = Field(ge=1, le=MOST_PIXELS)  # side in pixels
+    count: int = Field(ge=1, le=10_000)
+
+    @property
+    def needed_side(self) -> int:
+        """The shorter side in pixels that an image must have at least."""
+        return self.size
+
+    def build(self) -> Perturbation:
+        """Return the noise as a function."""
+        return lambda images, generator: mask_patches(images, self.size, self.count, generator)
 
 
 def mask_patches(images: Tensor, size: int, count: int, generator: torch.Generator) -> Tensor:
@@ -18,6 +47,8 @@ def mask_patches(images: Tensor, size: int, count: int, generator: torch.Generat
     Raises:
         ValueError: A square is larger than the image.
     """
+    import torch
+
     batch, _, height, width = images.shape
     if size > min(height, width):
         raise ValueError(
@@ -35,6 +66,8 @@ def _covered(
     length: int, size: int, shape: tuple[int, int], like: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Return 1 where a square lies and 0 elsewhere along one side, ``(B, count, length)``."""
+    import torch
+
     first = torch.randint(length - size + 1, shape, generator=generator, device=like.device)
     distance = torch.arange(length, device=like.device) - first.unsqueeze(-1)
     return ((distance >= 0) & (distance < size)).to(like.dtype)

@@ -1,4 +1,4 @@
-"""Constraints: bounds on metrics that a trial has to keep to be on the front.
+"""Constraints: bounds on metrics that a trial must satisfy to be on the front.
 
 [Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -14,7 +14,7 @@ from tunebox.pareto.objectives import FloatArray, MissingObjectiveError
 
 @dataclass(frozen=True)
 class Constraint:
-    """A metric and the values it may have, ends included; None leaves that side open."""
+    """Inclusive bounds on a metric; None leaves a side unbounded."""
 
     metric: str
     low: float | None
@@ -26,7 +26,7 @@ class Constraint:
 
 
 class Constraints:
-    """The constraints of a search, in a fixed order; none at all is a search without."""
+    """The constraints of a search in a fixed order; empty if it has none."""
 
     def __init__(self, constraints: Sequence[Constraint] = ()) -> None:
         self._constraints = tuple(constraints)
@@ -42,19 +42,19 @@ class Constraints:
 
     @property
     def num_bounds(self) -> int:
-        """How many bounds there are: one or two for each constraint."""
+        """The number of bounds, one or two per constraint."""
         return sum((c.low is not None) + (c.high is not None) for c in self._constraints)
 
-    def excesses(self, metrics: Mapping[str, float]) -> FloatArray:
-        """Return how far ``metrics`` are beyond each bound, ``(num_bounds,)``; <= 0 where kept.
+    def violations(self, metrics: Mapping[str, float]) -> FloatArray:
+        """Return by how much ``metrics`` violate each bound, ``(num_bounds,)``; <= 0 if satisfied.
 
-        In units of the bound (of 1 where the bound is 0), so that shares and counts of parameters
-        can be added.
+        Each value is relative to the magnitude of its bound (absolute for a bound of 0), so that
+        violations of accuracies and of parameter counts can be added.
 
         Raises:
             MissingObjectiveError: A metric is absent.
         """
-        excesses = []
+        violations = []
         for constraint in self._constraints:
             if constraint.metric not in metrics:
                 raise MissingObjectiveError(
@@ -63,16 +63,16 @@ class Constraints:
                 )
             value = float(metrics[constraint.metric])
             if constraint.low is not None:
-                excesses.append((constraint.low - value) / (abs(constraint.low) or 1.0))
+                violations.append((constraint.low - value) / (abs(constraint.low) or 1.0))
             if constraint.high is not None:
-                excesses.append((value - constraint.high) / (abs(constraint.high) or 1.0))
-        return np.array(excesses, dtype=np.float64)
+                violations.append((value - constraint.high) / (abs(constraint.high) or 1.0))
+        return np.array(violations, dtype=np.float64)
 
     def are_kept(self, metrics: Mapping[str, float]) -> bool:
-        """Return whether ``metrics`` break no bound: whether the trial is feasible [Deb2002]."""
-        return total_violation(self.excesses(metrics)) == 0
+        """Return whether ``metrics`` satisfy all bounds: the trial is feasible [Deb2002]."""
+        return total_violation(self.violations(metrics)) == 0
 
 
-def total_violation(excesses: FloatArray) -> float:
-    """Return the sum of the excesses above 0: the constraint violation of [Deb2002, VI-A]."""
-    return float(np.maximum(excesses, 0.0).sum())
+def total_violation(violations: FloatArray) -> float:
+    """Return the sum of the positive violations, the constraint violation of [Deb2002, VI-A]."""
+    return float(np.maximum(violations, 0.0).sum())

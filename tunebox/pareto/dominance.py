@@ -10,7 +10,7 @@ IntArray = NDArray[np.int64]
 
 
 def nondomination_ranks(costs: FloatArray) -> IntArray:
-    """Return the rank of each trial: 0 on the front, 1 on the front of the rest, and so on.
+    """Return the non-domination rank of each trial: 0 on the front, 1 on the front of the rest, ...
 
     Equal costs have equal ranks.
 
@@ -27,7 +27,7 @@ def nondomination_ranks(costs: FloatArray) -> IntArray:
 
 
 def is_nondominated(costs: FloatArray) -> NDArray[np.bool_]:
-    """Return for each trial whether no other dominates it, ``(N,)``; equal costs all count.
+    """Return whether each trial is non-dominated, ``(N,)``; trials with equal costs all are.
 
     Args:
         costs: ``(N, D)``, finite, lower is better.

@@ -1,4 +1,4 @@
-"""The volume that a front dominates, up to a reference point."""
+"""The hypervolume that a front dominates, bounded by a reference point."""
 
 import moocore
 import numpy as np
@@ -10,9 +10,9 @@ def hypervolume(costs: FloatArray, reference: FloatArray) -> float:
     """Return the volume dominated by ``costs`` and bounded by ``reference``.
 
     Args:
-        costs: ``(N, D)``, lower is better; points that are not better than the reference in
-            every objective add nothing.
-        reference: ``(D,)``.
+        costs: ``(N, D)``, lower is better. Points that do not improve on the reference in every
+            objective add nothing.
+        reference: Reference point, ``(D,)``.
 
     Returns:
         A volume >= 0 in the product of the objectives' units; 0 without points.
@@ -25,7 +25,7 @@ def hypervolume(costs: FloatArray, reference: FloatArray) -> float:
 
 
 class RunningHypervolume:
-    """The hypervolume of points that come one after the other; only non-dominated ones are kept."""
+    """Hypervolume of points that are added one by one; only non-dominated points are kept."""
 
     def __init__(self, reference: FloatArray) -> None:
         self._reference = reference
@@ -33,7 +33,7 @@ class RunningHypervolume:
         self.value = 0.0
 
     def add(self, costs: FloatArray) -> None:
-        """Take in one point ``(D,)``, finite, lower is better, and bring ``value`` up to date."""
+        """Add one point ``(D,)``, finite, lower is better, and update ``value``."""
         is_inside = bool((costs < self._reference).all())
         if not is_inside or bool((self._front <= costs).all(axis=1).any()):
             return

@@ -1,4 +1,4 @@
-"""How alone a point stands on its front: rules that prefer trials which spread along it.
+"""Isolation of points on a front: rules that prefer trials which spread along it.
 
 [Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -7,10 +7,10 @@
 [Bringmann2012] K. Bringmann, T. Friedrich. Approximating the least hypervolume contributor.
     Theoretical Computer Science 425, 2012.
 
-Every rule takes the costs ``(N, D)`` of one front, lower is better, and returns how isolated each
-point is, ``(N,)``, >= 0. It depends on the points and not on their order, but for equal ones: all
-but the first have isolation 0, for they add nothing to the spread. A point alone has an infinite
-isolation. The unit of an objective does not matter.
+Every rule takes the costs ``(N, D)`` of one front, lower is better, and returns the isolation of
+each point, ``(N,)``, >= 0. The order of the points matters for equal ones only: the first has the
+isolation, the others have 0, since they add nothing to the spread. A single point has infinite
+isolation. The units of the objectives do not matter.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from tunebox.pareto.objectives import FloatArray
 FrontRule = Literal["crowding", "epsilon_net", "hypervolume"]
 IsolationRule = Callable[[FloatArray], FloatArray]
 
-_BEYOND_NADIR = 0.1  # in ranges of the front: where the hypervolume's reference point lies
+_BEYOND_NADIR = 0.1  # offset of the hypervolume's reference point, in ranges of the front
 
 
 def isolation_rule(name: FrontRule) -> IsolationRule:
-    """Return the rule called ``name``."""
+    """Return the rule named ``name``."""
     return {
         "crowding": crowding_distances,
         "epsilon_net": net_distances,
@@ -40,15 +40,14 @@ def isolation_rule(name: FrontRule) -> IsolationRule:
 def crowding_distances(costs: FloatArray) -> FloatArray:
     """Return the crowding distance of each point of one front [Deb2002, III-B].
 
-    The sum over objectives of the gap between a point's two neighbours, divided by the range of
-    the objective. Extremes are infinitely far; an objective in which all are equal counts for
-    nothing.
+    It is the sum over objectives of the gap between a point's two neighbours, divided by the range
+    of the objective. It is infinite at the extremes. A constant objective does not count.
     """
     return _of_distinct(costs, _crowding)
 
 
 def net_distances(costs: FloatArray) -> FloatArray:
-    """Return how far each point was from those before it when it joined the epsilon-net.
+    """Return the distance of each point to the epsilon-net when it joined the net.
 
     The net [Schmucker2021] starts with the best point in the first objective and goes on with
     the point furthest from all that are in it, each objective scaled to its range on the front.
@@ -60,8 +59,8 @@ def net_distances(costs: FloatArray) -> FloatArray:
 def hypervolume_contributions(costs: FloatArray) -> FloatArray:
     """Return the volume that each point alone dominates [Bringmann2012].
 
-    Each objective is scaled to its range on the front; the reference point lies a tenth of the
-    range beyond the worst value, so that extremes have a volume.
+    Each objective is scaled to its range on the front. The reference point lies a tenth of the
+    range beyond the worst values, so that extremes dominate a volume too.
     """
     return _of_distinct(costs, _contributions)
 

@@ -1,4 +1,4 @@
-"""Objectives, and their costs: turned once so that everything below minimises."""
+"""Objectives, and their costs: the sign is set once, so that all other code minimises."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric, whether more of it is better, and the worst value that still counts."""
+    """A metric to optimise, its direction, and its coordinate of the reference point."""
 
     name: str
     maximize: bool
@@ -19,14 +19,20 @@ class Objective:
 
 
 class MissingObjectiveError(KeyError):
-    """A report without one of the objectives."""
+    """A report lacks the metric of an objective or a constraint."""
 
 
 class Objectives:
-    """The objectives of a search, in a fixed order."""
+    """The objectives of a search, in a fixed order.
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
+    Attributes:
+        only_known: Whether these are the only metrics of the search of which it is known which way
+            is better: the others were named by a training loop of the user's own.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], *, only_known: bool = False) -> None:
         assert objectives
+        self.only_known = only_known
         self._objectives = tuple(objectives)
         self._signs = np.array([-1.0 if o.maximize else 1.0 for o in objectives])
 
@@ -38,7 +44,7 @@ class Objectives:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The metrics that are objectives."""
+        """The names of the objectives."""
         return tuple(objective.name for objective in self._objectives)
 
     @property

@@ -1,8 +1,8 @@
-"""Points that come one after the other, kept in their fronts of non-domination.
+"""Non-dominated fronts that are updated as points are added one by one.
 
 [Li2017] K. Li, K. Deb, Q. Zhang, Q. Zhang. Efficient nondomination level update method for
     steady-state evolutionary multiobjective optimization. IEEE Transactions on Cybernetics
-    47(9), 2017. (Only the points that the new one pushes down are looked at again.)
+    47(9), 2017. (Only the points whose rank changes are compared again.)
 """
 
 from bisect import bisect_left
@@ -10,50 +10,63 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
+from tunebox.pareto.dominance import IntArray
 from tunebox.pareto.objectives import FloatArray
 
 
 class RankedFronts:
-    """Fronts by rank: a point is in the first front in which nothing dominates it.
+    """Fronts by rank: a point is in the first front that has no point which dominates it.
 
     The ranks are those of `tunebox.pareto.dominance.nondomination_ranks` over all points.
     """
 
     def __init__(self) -> None:
         self._fronts: list[FloatArray] = []  # each (n, D)
+        self._numbers: list[IntArray] = []  # of the points of each front, (n,)
+        self._num_points = 0
 
     def add(self, costs: FloatArray) -> int:
-        """Take in one point ``(D,)``, finite, lower is better, and return its rank.
+        """Add one point ``(D,)``, finite, lower is better, and return its rank.
 
-        It is the last row of its front until the next point comes.
+        Points are numbered from 0 in the order in which they are added. The point is the last row
+        of its front until the next one is added.
         """
-        # Each point of a front is dominated by one of the front above: what nothing dominates in
-        # one front, nothing dominates in any front below.
-        rank = bisect_left(self._fronts, True, key=lambda front: not _has_better(front, costs))
+        # Each point of a front is dominated by a point of the front above. So a point that is
+        # non-dominated in one front is so in all fronts below, and the search can bisect.
+        rank = bisect_left(self._fronts, True, key=lambda front: not _any_dominates(front, costs))
         falling, level = costs[np.newaxis], rank
+        numbers = np.array([self._num_points])
+        self._num_points += 1
         while level < len(self._fronts):
             front = self._fronts[level]
             is_pushed = _dominated_by(falling, front)
-            if is_pushed.all():  # then each front below falls as a whole
+            if is_pushed.all():  # then all fronts below move down as a whole
                 break
+            here = self._numbers[level]
             self._fronts[level] = np.concatenate([front[~is_pushed], falling])
-            falling, level = front[is_pushed], level + 1
+            self._numbers[level] = np.concatenate([here[~is_pushed], numbers])
+            falling, numbers, level = front[is_pushed], here[is_pushed], level + 1
             if not len(falling):
                 return rank
         self._fronts.insert(level, falling)
+        self._numbers.insert(level, numbers)
         return rank
 
     def front(self, rank: int) -> FloatArray:
         """Return the points of a rank, ``(n, D)``."""
         return self._fronts[rank]
 
+    def numbers(self, rank: int) -> IntArray:
+        """Return the numbers of the points of a rank, ``(n,)``, in the order of `front`."""
+        return self._numbers[rank]
+
     def num_above(self, rank: int) -> int:
         """Return how many points have a lower rank."""
         return sum(map(len, self._fronts[:rank]))
 
 
-def _has_better(front: FloatArray, costs: FloatArray) -> bool:
-    """Return whether a point of ``front`` dominates the point ``costs``."""
+def _any_dominates(front: FloatArray, costs: FloatArray) -> bool:
+    """Return whether some point of ``front`` dominates the point ``costs``."""
     no_worse = (front <= costs).all(axis=1)
     return bool((no_worse & (front < costs).any(axis=1)).any())
 

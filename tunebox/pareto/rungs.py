@@ -1,7 +1,7 @@
-"""Who goes on: asynchronous successive halving for several objectives.
+"""Asynchronous successive halving for several objectives: which trials go on.
 
 [Li2020] L. Li et al. A system for massively parallel hyperparameter tuning. MLSys 2020.
-    (The stopping variant: a trial is judged at a rung against those that were there before.)
+    (The stopping variant: a trial is compared with those that reached the rung before it.)
 [Deb2002] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
 """
@@ -16,9 +16,9 @@ from tunebox.pareto.ranked_fronts import RankedFronts
 
 
 def rung_epochs(min_epochs: int, max_epochs: int, reduction_factor: int) -> tuple[int, ...]:
-    """Return the epochs at which trials are judged: ``min_epochs * reduction_factor**k``.
+    """Return the epochs of the rungs: ``min_epochs * reduction_factor**k``.
 
-    All lie below ``max_epochs``: a trial that gets there has finished and is not judged.
+    All lie below ``max_epochs``, where a trial has finished and is not compared any more.
 
     Raises:
         ValueError: ``min_epochs < 1``, ``max_epochs < min_epochs`` or ``reduction_factor < 2``.
@@ -38,10 +38,11 @@ def rung_epochs(min_epochs: int, max_epochs: int, reduction_factor: int) -> tupl
 
 
 class Ladder:
-    """The rungs of a search, and the costs of every trial that reached each of them.
+    """The rungs of a search, with the costs of every trial that reached them.
 
-    A pure function of the reports: no clock, no random numbers. What is decided about a trial
-    depends on which trials were at the rung before it, and not on the order in which they came.
+    Decisions are a pure function of the reports, without clock or random numbers. The decision
+    about a trial depends on the set of trials that reached the rung before it, and not on their
+    order unless it ties with some of them.
     """
 
     def __init__(
@@ -65,60 +66,80 @@ class Ladder:
     def report(self, trial_id: str, epoch: int, costs: FloatArray, violation: float = 0.0) -> bool:
         """Return whether the trial goes on.
 
-        Between rungs every trial does. At a rung it does when it is among the best
-        ``ceil(n / reduction_factor)`` of the ``n`` trials seen there, itself included: ranked
-        by constraint violation [Deb2002, VI-A], trials with the same violation (0: all feasible
-        ones) by non-domination, inside a front by isolation, and behind those that tie in all
-        three. The first trial at a rung goes on.
+        Between rungs every trial goes on. At a rung a trial goes on if it is among the best
+        ``ceil(n / reduction_factor)`` of the ``n`` trials that reached the rung, itself included.
+        They are ranked by constraint violation [Deb2002, VI-A], which is 0 for all feasible
+        trials, then by non-domination, then by isolation on the front. The first trial at a rung
+        goes on.
 
-        Of two trials judged against the same trials, each other included, the one that
-        dominates is not stopped where the other goes on: it has the lower rank. A trial that
-        comes later meets more trials, and may be stopped where a worse one went on before.
+        Trials that tie in all three share the places that they hold together: if there are fewer
+        places than trials, a new one goes on while fewer of the others went on than there are
+        places. So of equal trials one in ``reduction_factor`` goes on.
+
+        Of two trials that are compared with the same trials, each other included, the dominating
+        one has the lower rank: it is not stopped where the other goes on. A trial that comes later
+        is compared with more trials, and may be stopped where a worse one went on before.
 
         Args:
-            trial_id: Of the trial that reports; a second report at a rung replaces the first.
-            epoch: Epochs that the trial has trained.
-            costs: ``(D,)``, finite, lower is better.
-            violation: By how much it breaks constraints, 0 if it does not; finite.
+            trial_id: Id of the trial that reports. A second report at a rung replaces the first.
+            epoch: Number of epochs that the trial has trained.
+            costs: Costs of the report, ``(D,)``, finite, lower is better.
+            violation: Total constraint violation of the report, finite; 0 if it is feasible.
         """
         assert np.isfinite(costs).all()
         rung = self._rungs.get(epoch)
         if rung is None:
             return True
-        place = rung.add(trial_id, costs, violation, self._isolation)
-        return place < -(-len(rung) // self._reduction_factor)
+        return rung.add(trial_id, costs, violation, self._isolation, self._reduction_factor)
 
 
 class _Rung:
-    """The trials at a rung, kept in their order."""
+    """The trials at a rung, in ranked order."""
 
     def __init__(self) -> None:
-        self._reports: dict[str, tuple[FloatArray, float]] = {}
+        self._reports: dict[str, tuple[FloatArray, float, bool]] = {}  # and who went on
         self._violations: list[float] = []  # of all trials, ascending
-        self._fronts: dict[float, RankedFronts] = {}  # of the trials with the same violation
-
-    def __len__(self) -> int:
-        return len(self._reports)
+        self._groups: dict[float, _Group] = {}  # of the trials with the same violation
 
     def add(
-        self, trial_id: str, costs: FloatArray, violation: float, isolation: IsolationRule
-    ) -> int:
-        """Take in a trial and return how many of the others come before it, ``0 .. n-1``."""
-        if trial_id in self._reports:
-            del self._reports[trial_id]
+        self,
+        trial_id: str,
+        costs: FloatArray,
+        violation: float,
+        isolation: IsolationRule,
+        reduction_factor: int,
+    ) -> bool:
+        """Add a trial and return whether it goes on."""
+        if self._reports.pop(trial_id, None) is not None:
             self._sort_again()
-        self._reports[trial_id] = (costs, violation)
         rank = self._insert(costs, violation)
-        fronts = self._fronts[violation]
-        alone = isolation(fronts.front(rank))  # the newest is the last row
-        place = bisect_left(self._violations, violation) + fronts.num_above(rank)
-        return place + int((alone[:-1] >= alone[-1]).sum())
+        group = self._groups[violation]
+        alone = isolation(group.fronts.front(rank))  # the newest is the last row
+        is_tied = alone[:-1] == alone[-1]
+        num_before = bisect_left(self._violations, violation) + group.fronts.num_above(rank)
+        num_before += int((alone[:-1] > alone[-1]).sum())
+        num_places = -(-len(self._violations) // reduction_factor) - num_before
+        tied = group.fronts.numbers(rank)[:-1][is_tied]
+        num_taken = sum(group.went_on[number] for number in tied)
+        goes_on = len(tied) < num_places or num_taken < num_places
+        group.went_on.append(goes_on)
+        self._reports[trial_id] = (costs, violation, goes_on)
+        return goes_on
 
     def _insert(self, costs: FloatArray, violation: float) -> int:
         insort(self._violations, violation)
-        return self._fronts.setdefault(violation, RankedFronts()).add(costs)
+        return self._groups.setdefault(violation, _Group()).fronts.add(costs)
 
     def _sort_again(self) -> None:
-        self._violations, self._fronts = [], {}
-        for costs, violation in self._reports.values():
+        self._violations, self._groups = [], {}
+        for costs, violation, went_on in self._reports.values():
             self._insert(costs, violation)
+            self._groups[violation].went_on.append(went_on)
+
+
+class _Group:
+    """Trials with the same constraint violation."""
+
+    def __init__(self) -> None:
+        self.fronts = RankedFronts()
+        self.went_on: list[bool] = []  # by the number of the trial in ``fronts``

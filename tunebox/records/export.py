@@ -1,5 +1,7 @@
-"""Trials of a search as models that can be used: which, and where to."""
+"""Export trials of a search as model folders."""
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,134 +9,212 @@ from typing import Any
 
 import numpy as np
 
-from tunebox.checkpoints import read_torch_file
-from tunebox.errors import RecordsError
+from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial
+from tunebox.decisions.trials import TrialLog, TrialRecord, why_no_front
+from tunebox.errors import RecordsError, reading
+from tunebox.metrics.catalogue import find_metric
 from tunebox.pareto.front import knee_index
+from tunebox.pareto.objectives import FloatArray
+from tunebox.parts.code import code_files
+from tunebox.records.checkpoints import read_torch_file
 from tunebox.records.model_card import model_card
 from tunebox.records.model_folder import check_target, write_model_folder
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.load import load_spec
+from tunebox.spec.own_trial import OwnTrialConfig
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
-from tunebox.trials import TrialLog, TrialRecord, why_no_front
 
-_LESS_IS_BETTER = ("train_seconds", "parameters")
+_BOUND = re.compile(r"(?P<metric>[^<>=]+)(?P<sign>>=|<=)(?P<limit>[-+]?\d*\.?\d+(?:e[-+]?\d+)?)")
 _SHOWN = 20  # trial ids in an error message
 
 
-def pick_trials(log: TrialLog, pick: str) -> list[TrialRecord]:
+def pick_trials(log: TrialLog, pick: str, confirmed: Confirmed | None = None) -> list[TrialRecord]:
     """Return the trials that ``pick`` names.
 
     Args:
-        log: Of the search.
-        pick: ``all`` or ``knee`` of the front, ``best:METRIC`` on the front, or a trial's id. The
-            best is the highest; for an objective it is what the objective says, for losses,
-            ``train_seconds`` and ``parameters`` the lowest.
+        log: Trials of the search.
+        pick: ``all`` or ``knee`` of the front, ``best:METRIC`` or ``compromise:METRIC>=VALUE`` on
+            the front (or ``<=``), or a trial's id. The direction of an objective decides what is
+            best, else that of the metric.
+        confirmed: What a confirmation of the search found: ``knee`` is that of its front.
 
     Raises:
-        RecordsError: The front is empty, or there is no such metric or trial.
+        RecordsError: The front is empty, or the metric or the trial does not exist.
     """
     if pick in log.trials:
         return [log.trials[pick]]
-    if pick not in ("all", "knee") and not pick.startswith("best:"):
+    if pick not in ("all", "knee") and not pick.startswith(("best:", "compromise:")):
         raise RecordsError(f"no trial {pick!r}; {_choices(log)}")
     front = log.front()
     if not front:
         raise RecordsError(f"cannot pick {pick!r}: the front is empty, {why_no_front(log)}")
     if pick == "all":
         return front
+    if pick == "knee" and confirmed is not None:
+        knees = [trial.trial_id for trial in confirmed.front if trial.is_knee]
+        return [log.trials[trial_id] for trial_id in knees if trial_id in log.trials]
     if pick == "knee":
-        costs = np.stack([log.objectives.costs(trial.last_metrics) for trial in front])
-        return [front[knee_index(costs)]]
+        return [knee(log, front)]
+    if pick.startswith("compromise:"):
+        return [_compromise(log, front, pick.removeprefix("compromise:"))]
     return [_best(log, front, pick.removeprefix("best:"))]
+
+
+def knee(log: TrialLog, front: Sequence[TrialRecord]) -> TrialRecord:
+    """Return the knee of ``front``, which has a trial at least; see `knee_index`."""
+    return front[knee_index(_costs(log, front))]
 
 
 @dataclass
 class Exported:
-    """Model folders, and a line for each of them that lacks the weights it should have."""
+    """Model folders, one line for each whose weights could not be read, and other lines."""
 
     folders: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def export_trials(folder: SearchFolder, picks: Sequence[TrialRecord], to: Path) -> Exported:
-    """Write a model folder for each trial into ``to``, named by its id.
+def export_trials(
+    folder: SearchFolder,
+    picks: Sequence[TrialRecord],
+    to: Path,
+    confirmed: Confirmed | None = None,
+) -> Exported:
+    """Write a model folder for each trial into ``to``, named by the trial's id.
 
-    The folder of a trial whose weights were not kept, since it is not on the front, has none; nor
-    has that of a trial whose checkpoint is gone or damaged, which is a problem to be told.
+    A trial that is not on the front has no checkpoint, so its folder has no weights. A checkpoint
+    that is missing or damaged leaves the folder without weights too, and is a problem.
 
     Raises:
-        RecordsError: A target exists; nothing is written then.
+        RecordsError: A target folder exists. Nothing is written.
         SearchFileError: ``search.yaml`` of the search is missing or damaged.
     """
     for trial in picks:
         check_target(to / trial.trial_id)
-    spec = load_spec(str(folder.search_file))
+    spec = load_spec(str(folder.search_file), code=folder.code)
     exported = Exported()
     for trial in picks:
         weights = None
         try:
-            weights = _read_weights(folder, trial)
+            weights = _read_weights(folder, trial, spec)
         except RecordsError as error:
             problem = f"trial {trial.trial_id} is exported without its weights: {error}"
             exported.problems.append(problem)
-        _export(spec, folder.name, trial, to / trial.trial_id, weights)
+        again = None if confirmed is None else confirmed.trial(trial.trial_id)
+        _export(spec, folder.name, trial, to / trial.trial_id, weights, again)
         exported.folders.append(to / trial.trial_id)
     return exported
 
 
 def _export(
-    spec: SearchSpec, search: str, trial: TrialRecord, target: Path, weights: dict[str, Any] | None
+    spec: SearchSpec,
+    search: str,
+    trial: TrialRecord,
+    target: Path,
+    weights: dict[str, Any] | None,
+    again: ConfirmedTrial | None,
 ) -> None:
     origin = f"Trial {trial.trial_id} of the search {search}"
     card = model_card(
-        spec.trial_config(trial.settings),
+        spec.trial(trial.settings),
         title=origin,
         origin=f"{origin}; it ended as {trial.state.value}.",
         settings=trial.settings,
         epochs=trial.epochs,
         metrics=trial.last_metrics,
         weights=weights,
+        has_code=bool(spec.references),
+        confirmed=again,
     )
-    text = trial_yaml(spec, trial.settings, origin)
-    write_model_folder(target, trial_yaml=text, weights=weights, card=card)
+    text = trial_yaml(spec, trial.settings, origin, trial.seed)
+    code = code_files(spec.code, spec.references)
+    write_model_folder(
+        target, trial_yaml=text, weights=weights, card=card, code=code, search=search
+    )
 
 
-def _read_weights(folder: SearchFolder, trial: TrialRecord) -> dict[str, Any] | None:
+def _read_weights(
+    folder: SearchFolder, trial: TrialRecord, spec: SearchSpec
+) -> dict[str, Any] | None:
     if trial.checkpoint is None:
         return None
     path = folder.root / trial.checkpoint
-    if not path.resolve().is_relative_to(folder.root.resolve()):
+    with reading(path):  # which cannot even be a path, such as one with a zero byte
+        is_inside = path.resolve().is_relative_to(folder.root.resolve())
+    if not is_inside:
         raise RecordsError(f"its checkpoint {trial.checkpoint} is not in {folder.root}")
     if not path.is_file():
         raise RecordsError(f"its checkpoint is gone: no {path}")
     content = read_torch_file(path)
-    try:
-        shape = {key: content[key] for key in ("channels", "height", "width", "num_classes")}
-        return {**shape, "model": content["state"]["model"]}
-    except (KeyError, TypeError) as error:
-        raise RecordsError(f"{path} is not a checkpoint of tunebox") from error
+    with reading(path, problem="is not a checkpoint of tunebox"):
+        if isinstance(spec.trial(trial.settings), OwnTrialConfig):
+            return {"saved": content["saved"]} if "saved" in content else None
+        shape: dict[str, Any] = {
+            key: content[key] for key in ("channels", "height", "width", "num_classes")
+        }
+        newer: dict[str, Any] = {
+            key: content[key] for key in ("bits", "class_names", "found") if key in content
+        }
+        return {**shape, **newer, "model": content["state"]["model"]}
 
 
 def _best(log: TrialLog, front: Sequence[TrialRecord], metric: str) -> TrialRecord:
     known = [trial for trial in front if metric in trial.last_metrics]
     if not known:
         raise RecordsError(f"no trial on the front reports {metric!r}; {_choices(log)}")
-    sign = 1.0 if _more_is_better(log, metric) else -1.0
+    more_is_better = _more_is_better(log, metric)
+    if more_is_better is None:
+        raise RecordsError(f"{metric!r} has no best value; {_choices(log)}")
+    sign = 1.0 if more_is_better else -1.0
     return max(known, key=lambda trial: sign * trial.last_metrics[metric])
 
 
-def _more_is_better(log: TrialLog, metric: str) -> bool:
+def _compromise(log: TrialLog, front: Sequence[TrialRecord], bound: str) -> TrialRecord:
+    """Return the best trial of the front within a bound on a metric.
+
+    It has the lowest sum of costs of the other objectives, each scaled to its range on the front:
+    of two objectives, the best value of the other one.
+    """
+    parsed = _BOUND.fullmatch(bound.replace(" ", ""))
+    if parsed is None:
+        raise RecordsError(f"cannot read the bound {bound!r}; write compromise:METRIC>=NUMBER")
+    metric, limit = parsed["metric"], float(parsed["limit"])
+    sign = 1.0 if parsed["sign"] == ">=" else -1.0
+    values = [trial.last_metrics.get(metric, math.nan) for trial in front]
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        raise RecordsError(f"no trial on the front reports {metric!r}; {_choices(log)}")
+    within = [number for number, value in enumerate(values) if sign * value >= sign * limit]
+    if not within:
+        raise RecordsError(
+            f"no trial on the front keeps {metric}{parsed['sign']}{limit:g}: "
+            f"it has {min(known):.5g} to {max(known):.5g}"
+        )
+    costs = _costs(log, front)[:, [name != metric for name in log.objectives.names]]
+    spread = np.ptp(costs, axis=0)
+    scaled = costs / np.where(spread > 0, spread, 1.0)
+    return front[min(within, key=lambda number: float(scaled[number].sum()))]
+
+
+def _costs(log: TrialLog, front: Sequence[TrialRecord]) -> FloatArray:
+    return np.stack([log.objectives.costs(trial.last_metrics) for trial in front])
+
+
+def _more_is_better(log: TrialLog, metric: str) -> bool | None:
+    """Return whether the highest value is best, None where neither end is."""
     for objective in log.objectives:
         if objective.name == metric:
             return objective.maximize
-    return not (metric.endswith("_loss") or metric in _LESS_IS_BETTER)
+    known = None if log.objectives.only_known else find_metric(metric)
+    return None if known is None or known.direction is None else known.direction == "maximize"
 
 
 def _choices(log: TrialLog) -> str:
     front = log.front()
     metrics = dict.fromkeys(name for trial in front for name in trial.last_metrics)
-    choices = ["all", "knee", *(f"best:{name}" for name in metrics)]
+    with_best = [name for name in metrics if _more_is_better(log, name) is not None]
+    choices = ["all", "knee", *(f"best:{name}" for name in with_best), "compromise:METRIC>=VALUE"]
     ids = [trial.trial_id for trial in front]
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     trials = f"; trials on the front: {', '.join(ids[:_SHOWN])}{more}" if ids else ""

@@ -1,9 +1,9 @@
-"""One process at a time may run a search: the lock in its folder.
+"""The lock of a search's folder: one process at a time may run the search.
 
-On one host the operating system knows who holds it. Where its locks do not reach across hosts, as
-on some network file systems, the holder is known by its heartbeat: it writes a new number into the
-file every few seconds. Clocks of two hosts are never compared: who wants the lock of a holder on
-another host watches the file, and takes the lock when it has not changed for long enough.
+On one host it is a lock of the operating system. Some network file systems do not share such locks
+between hosts, so the holder also writes a heartbeat: a new number in the file every few
+seconds. The clocks of two hosts are never compared: a process that wants the lock of another host
+watches the file, and takes the lock over if it does not change for long enough.
 """
 
 import fcntl
@@ -20,29 +20,30 @@ from pathlib import Path
 from typing import Any
 
 from tunebox.errors import RecordsError
-from tunebox.records.files import check_format
+from tunebox.records.files import check_format, json_mapping
+from tunebox.text import printable
 
 FORMAT = 1
 _BEAT_SECONDS = 10.0
-_DEAD_SECONDS = 60.0  # without a heartbeat; several may be late on a slow file system
-_LOOK_SECONDS = 1.0
+_DEAD_SECONDS = 60.0  # without a heartbeat, which may be late on a slow file system
+_POLL_SECONDS = 1.0
 
 
-def _tell_nobody(line: str) -> None:
+def _ignore(line: str) -> None:
     pass
 
 
 @contextmanager
-def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[None]:
-    """Hold the lock at ``path``; the operating system lets go of it when the process dies.
+def locked(path: Path, tell: Callable[[str], None] = _ignore) -> Iterator[None]:
+    """Hold the lock at ``path``; the operating system releases it when the process dies.
 
-    The file says who holds it: host, process, since when; it is removed at the end. A lock that
-    another host left is taken over after a minute without a heartbeat. Should a process be taken
-    for dead while it only slept, it ends at once when it wakes up: two must not run one search.
+    The file names its holder: host, process and start time. It is removed at the end. A lock of
+    another host is taken over after a minute without a heartbeat. A process that loses its lock
+    this way, after being suspended, exits at once: two processes must not run one search.
 
     Args:
-        path: Of the lock.
-        tell: Given a line when a lock of another host is watched, and when it is taken over.
+        path: Path of the lock file.
+        tell: Called with a line when a lock of another host is watched and when it is taken over.
 
     Raises:
         RecordsError: Another process holds it, the file cannot be written, or a later version of
@@ -51,7 +52,7 @@ def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[N
     file = _open(path)
     try:
         mark = _take(file, path, tell)
-        while not _is_still_at(path, file):  # its last holder removed it while we came
+        while not _is_still_at(path, file):  # the last holder removed the file meanwhile
             os.close(file)
             file = _open(path)
             mark = _take(file, path, tell)
@@ -59,7 +60,7 @@ def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[N
             with _beating(file, path, mark):
                 yield
         finally:
-            if _is_still_at(path, file):  # not that of a search that took the place of ours
+            if _is_still_at(path, file):  # and not the file of a process that took the lock over
                 with suppress(OSError):
                     path.unlink()
     finally:
@@ -67,7 +68,7 @@ def locked(path: Path, tell: Callable[[str], None] = _tell_nobody) -> Iterator[N
 
 
 def holding_process(path: Path) -> tuple[str, int] | None:
-    """Return host and number of the process that holds the lock; None if nobody here does."""
+    """Return host and pid of the process that holds the lock, None if no process does."""
     if holder(path) is None:
         return None
     content = _read(path)
@@ -76,7 +77,7 @@ def holding_process(path: Path) -> tuple[str, int] | None:
 
 
 def holder(path: Path) -> str | None:
-    """Return who holds the lock at ``path`` in words; None if nobody does."""
+    """Return a description of the process that holds the lock at ``path``, None if none does."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -102,7 +103,7 @@ def _is_still_at(path: Path, file: int) -> bool:
 
 
 def _take(file: int, path: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Take the lock, and return what marks it as ours."""
+    """Take the lock, and return the content that marks it as held by this process."""
     is_exclusive = _lock_here(file, path)
     before = _read(path)
     check_format(path, before, FORMAT)
@@ -122,7 +123,7 @@ def _take(file: int, path: Path, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _lock_here(file: int, path: Path) -> bool:
-    """Return whether no other process on this host has the lock; False: nobody can tell."""
+    """Take the operating system's lock; return False if the file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -133,11 +134,11 @@ def _lock_here(file: int, path: Path) -> bool:
 
 
 def _watch(path: Path, before: dict[str, Any], tell: Callable[[str], None]) -> None:
-    """Return once the holder on another host is dead, as far as its heartbeat tells."""
+    """Return once the holder on another host has sent no heartbeat for long enough."""
     tell(f"{path.parent} was in use by {_words(before)}; looking for its heartbeat")
     start = time.monotonic()
     while (waited := time.monotonic() - start) < _DEAD_SECONDS:
-        time.sleep(min(_LOOK_SECONDS, _DEAD_SECONDS - waited))
+        time.sleep(min(_POLL_SECONDS, _DEAD_SECONDS - waited))
         now = _read(path)
         if not now:
             return  # it ended, and removed the file
@@ -148,7 +149,7 @@ def _watch(path: Path, before: dict[str, Any], tell: Callable[[str], None]) -> N
 
 @contextmanager
 def _beating(file: int, path: Path, mark: dict[str, Any]) -> Iterator[None]:
-    """Renew the lock from time to time, in a thread."""
+    """Write the heartbeat in a background thread."""
     is_over = threading.Event()
 
     def beat() -> None:
@@ -157,10 +158,11 @@ def _beating(file: int, path: Path, mark: dict[str, Any]) -> Iterator[None]:
             number += 1
             now = _read(path)
             if now and {**now, "beat": 0} != {**mark, "beat": 0}:
-                # no clean end: that would write into the records of the other
-                print(f"error: {path} was taken over by {_words(now)}", file=sys.stderr, flush=True)
+                # not a clean end, which would write into the records of the new holder
+                taken = printable(f"error: {path} was taken over by {_words(now)}")
+                print(taken, file=sys.stderr, flush=True)
                 os._exit(1)
-            with suppress(OSError):  # a full disk, a folder that is gone: the search will say so
+            with suppress(OSError):  # disk full or folder gone: the search reports it
                 _write(file, mark, number)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
@@ -169,22 +171,21 @@ def _beating(file: int, path: Path, mark: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         is_over.set()
-        thread.join()  # what it writes to is closed next
+        thread.join()  # the caller closes the file next
 
 
 def _write(file: int, mark: dict[str, Any], beat: int) -> None:
     content = json.dumps({**mark, "beat": beat}).encode()
     os.pwrite(file, content, 0)
     os.ftruncate(file, len(content))
-    os.fsync(file)  # or other hosts may not see it
+    os.fsync(file)  # so that other hosts see it
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return json_mapping(path.read_bytes()) or {}
+    except OSError:
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _in_use(path: Path, content: dict[str, Any]) -> RecordsError:
@@ -198,7 +199,7 @@ def _words(content: dict[str, Any]) -> str:
 
 
 def _is_alive(content: dict[str, Any]) -> bool:
-    """Whether the process that wrote ``content`` on this host still runs."""
+    """Return whether the process that wrote ``content`` on this host still runs."""
     pid = content.get("pid")
     if not isinstance(pid, int) or pid < 1:
         return False
@@ -208,11 +209,11 @@ def _is_alive(content: dict[str, Any]) -> bool:
         return False
     except PermissionError:
         pass
-    return content.get("started") in (None, _started(pid))  # the number may be another's by now
+    return content.get("started") in (None, _started(pid))  # the pid may be reused
 
 
 def _started(pid: int) -> int | None:
-    """Return when a process started, in ticks of the machine; None where that is not told."""
+    """Return the start time of a process in clock ticks since boot, None where unknown."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return int(stat.rpartition(")")[2].split()[19])

@@ -1,18 +1,32 @@
-"""The card of an exported model: what it is, what it scored on which part, how to use it."""
+"""The card of an exported model: its settings, its metrics, and how to use it."""
 
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from tunebox import __version__
+from tunebox.decisions.confirmed import ConfirmedTrial
+from tunebox.records.markdown import code, table, text
+from tunebox.spec.own_trial import OwnTrialConfig
 from tunebox.spec.space import Values
 from tunebox.spec.trial_config import TrialConfig
+from tunebox.spec.trial_kinds import AnyTrialConfig
 
 _PACKAGES = ("torch", "torchvision")
+_OF_VALIDATION = (
+    "Measured on the **validation** part. Settings are selected by these numbers, so they "
+    "tend to be optimistic. `tunebox evaluate` on the folder of a model gives numbers on the "
+    "test part, by which nothing was selected."
+)
+_OF_OWN_LOOP = (
+    "As the loop measured them. Settings are selected by these numbers, so they tend to be "
+    "optimistic: measure on data by which nothing was selected."
+)
 
 
 def model_card(
-    config: TrialConfig,
+    config: AnyTrialConfig,
     *,
     title: str,
     origin: str,
@@ -20,40 +34,39 @@ def model_card(
     epochs: int,
     metrics: Mapping[str, float],
     weights: Mapping[str, Any] | None,
+    has_code: bool = False,
+    confirmed: ConfirmedTrial | None = None,
 ) -> str:
     """Return the card in Markdown.
 
     Args:
-        config: Of the trial.
-        title: One line.
-        origin: One sentence: from which search and trial, or from which file.
-        settings: What the search chose; empty when nothing was searched.
-        epochs: That it was trained.
-        metrics: Of the last epoch, on the validation part.
-        weights: As they are in the folder, see `write_model_folder`; None: they are not.
+        config: Config of the trial.
+        title: Title of the card, one line.
+        origin: One sentence that names the search and the trial, or the file.
+        settings: Values that the search chose; empty if nothing was searched.
+        epochs: Number of epochs trained.
+        metrics: Metrics of the last epoch on the validation part.
+        weights: Weights as in `write_model_folder`; None if the folder has none.
+        has_code: Whether the folder has code of the user's own.
+        confirmed: What the same settings reached with other seeds, if they were trained again.
     """
+    is_own = isinstance(config, OwnTrialConfig)
     lines = [
-        f"# {title}",
+        f"# {text(title)}",
         "",
-        f"{_what(config, weights)} {origin} Trained for {epochs} epochs.",
+        f"{_what(config, weights)} {text(origin)} Trained for {epochs} epochs.",
         "",
         "## Metrics of the last epoch",
         "",
-        "Measured on the **validation** part. Settings are selected by these numbers, so they "
-        "tend to be optimistic. `tunebox evaluate` on the folder of a model gives numbers on the "
-        "test part, by which nothing was selected.",
+        _OF_OWN_LOOP if is_own else _OF_VALIDATION,
         "",
-        *_table(("metric", "value"), {name: f"{value:.6g}" for name, value in metrics.items()}),
+        *table(("metric", "value"), {name: f"{value:.6g}" for name, value in metrics.items()}),
         "",
-        "## Data",
-        "",
-        *_table(("setting", "value"), {k: str(v) for k, v in config.data.model_dump().items()}),
-        "",
-        f"Noise of the evaluation: `{config.evaluation.noise.model_dump()}`, "
-        f"{config.evaluation.num_draws} draws, seed {config.evaluation.seed}.",
-        "",
+        *_confirmed_section(confirmed),
+        *_data_section(config, weights),
+        *_classes_section(weights),
         *_settings_section(settings),
-        *_use_section(weights),
+        *(_own_use_section(weights) if is_own else _use_section(weights, has_code)),
         "## Made with",
         "",
         ", ".join([f"tunebox {__version__}", *(f"{name} {version(name)}" for name in _PACKAGES)]),
@@ -62,16 +75,82 @@ def model_card(
     return "\n".join(lines)
 
 
-def _what(config: TrialConfig, weights: Mapping[str, Any] | None) -> str:
+def _confirmed_section(confirmed: ConfirmedTrial | None) -> list[str]:
+    if confirmed is None:
+        return []
+    rows = {}
+    for part, means in (("validation", confirmed.means), ("test", confirmed.test_means)):
+        for name, mean in means.items():
+            width = f" ± {mean.half_width:.2g}" if math.isfinite(mean.half_width) else ""
+            rows[f"{name} on {part}"] = f"{mean.value:.4g}{width}"
+    collapsed = f" ({confirmed.num_collapsed} collapsed)" if confirmed.num_collapsed else ""
+    number = "one new seed" if confirmed.num_seeds == 1 else f"{confirmed.num_seeds} new seeds"
+    return [
+        "## The same settings with other seeds",
+        "",
+        f"Means over {number}{collapsed}, with half the widths of their 95 % intervals, by "
+        "`tunebox confirm`. The weights here are of another training.",
+        "",
+        *table(("metric", "mean"), rows),
+        "",
+    ]
+
+
+def _data_section(config: AnyTrialConfig, weights: Mapping[str, Any] | None) -> list[str]:
+    if not isinstance(config, TrialConfig):
+        return []
+    found = (weights or {}).get("found")
+    return [
+        "## Data",
+        "",
+        *([f"Found in the files: {text(found)}.", ""] if found else []),
+        *table(("setting", "value"), {k: str(v) for k, v in config.data.model_dump().items()}),
+        "",
+        f"Noise of the evaluation: {code(str(config.evaluation.noise.model_dump()))}, "
+        f"{config.evaluation.num_draws} draws, seed {config.evaluation.seed}.",
+        "",
+    ]
+
+
+def _classes_section(weights: Mapping[str, Any] | None) -> list[str]:
+    names = (weights or {}).get("class_names")
+    if names is None:
+        return []
+    rows = {str(number): name for number, name in enumerate(names)}
+    return ["## Classes", "", *table(("output", "class"), rows), ""]
+
+
+def _what(config: AnyTrialConfig, weights: Mapping[str, Any] | None) -> str:
+    if isinstance(config, OwnTrialConfig):
+        return f"A run of the training loop {code(config.trial)}."
+    kind = text(config.model.kind)
     if weights is None:
-        return f"The settings of a {config.model.kind} classifier."
+        return f"The settings of a {kind} classifier."
     shape = "x".join(str(weights[side]) for side in ("channels", "height", "width"))
-    return (
-        f"A {config.model.kind} classifier of {shape} images into {weights['num_classes']} classes."
-    )
+    return f"A {kind} classifier of {shape} images into {weights['num_classes']} classes."
 
 
-def _use_section(weights: Mapping[str, Any] | None) -> list[str]:
+def _own_use_section(weights: Mapping[str, Any] | None) -> list[str]:
+    again = "`tunebox train trial.yaml` trains the same settings again."
+    if weights is None:
+        return ["## Weights", "", f"The loop has saved none, or they were not kept. {again}", ""]
+    return [
+        "## Use",
+        "",
+        "What the loop saved last, with `checkpoint.save(..)`:",
+        "",
+        "```python",
+        "import torch",
+        "",
+        'saved = torch.load("weights.pt", weights_only=True)["saved"]',
+        "```",
+        "",
+        again,
+        "",
+    ]
+
+
+def _use_section(weights: Mapping[str, Any] | None, has_code: bool) -> list[str]:
     if weights is None:
         return [
             "## Weights",
@@ -81,16 +160,20 @@ def _use_section(weights: Mapping[str, Any] | None) -> list[str]:
             "",
         ]
     shape = ", ".join(str(weights[side]) for side in ("channels", "height", "width"))
+    trust = ", trust_code=True" if has_code else ""
+    note = ["It needs the code in `code/`, which runs only if you ask for it.", ""]
     return [
         "## Use",
         "",
         "```python",
         "import tunebox",
         "",
-        'model = tunebox.load_model("path/to/this/folder")  # on the CPU, in eval mode',
+        f'model = tunebox.load_model("path/to/this/folder"{trust})  # on the CPU, in eval mode',
         f"logits = model(images)  # float images in [0, 1], (N, {shape})",
+        "classes, probabilities = model.predict(images)",
         "```",
         "",
+        *(note if has_code else []),
         "`tunebox train trial.yaml` trains the same settings again.",
         "",
     ]
@@ -100,11 +183,4 @@ def _settings_section(settings: Values) -> list[str]:
     if not settings:
         return []
     rows = {path: str(value) for path, value in settings.items()}
-    return ["## Settings that the search chose", "", *_table(("setting", "value"), rows), ""]
-
-
-def _table(heads: tuple[str, str], rows: Mapping[str, str]) -> list[str]:
-    def cells(*texts: str) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
-
-    return [cells(*heads), "|---|---|", *(cells(name, value) for name, value in rows.items())]
+    return ["## Settings that the search chose", "", *table(("setting", "value"), rows), ""]

@@ -1,39 +1,58 @@
-"""An exported model: a folder with the fixed trial, the weights and a card."""
+"""Folders of exported models: the fixed trial, its weights and a card."""
 
 import io
 import shutil
 import tempfile
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebox.checkpoints import read_torch_file
-from tunebox.errors import RecordsError, first_line
+from tunebox.errors import RecordsError, SearchFileError, reading
+from tunebox.parts.code import write_code
+from tunebox.records.checkpoints import has_format, read_torch_file
+from tunebox.records.files import read_json, write_json
+from tunebox.spec.load import CARD_FILE
+from tunebox.spec.search_settings import check_name
+from tunebox.text import shell_command
 
 if TYPE_CHECKING:
     from tunebox.models.base import Classifier
+    from tunebox.models.trained import ModelFormat, TrainedClassifier
+    from tunebox.spec.search_spec import SearchSpec
 
-TRIAL_FILE, WEIGHTS_FILE, CARD_FILE = "trial.yaml", "weights.pt", "card.md"
+TRIAL_FILE, WEIGHTS_FILE = "trial.yaml", "weights.pt"
+CODE_FOLDER, ORIGIN_FILE = "code", "origin.json"
 _FORMAT = 1
-_SHAPE_KEYS = ("channels", "height", "width", "num_classes")
 
 
 def check_target(to: Path) -> None:
-    """Raise RecordsError if there is something at ``to`` already."""
+    """Raise RecordsError if ``to`` exists."""
     if to.exists() or to.is_symlink():
-        raise RecordsError(f"{to} exists already; name a folder that does not")
+        raise RecordsError(f"{to} exists already; choose a folder that does not exist")
 
 
 def write_model_folder(
-    to: Path, *, trial_yaml: str, weights: dict[str, Any] | None, card: str
+    to: Path,
+    *,
+    trial_yaml: str,
+    weights: dict[str, Any] | None,
+    card: str,
+    code: Mapping[str, bytes] | None = None,
+    search: str | None = None,
 ) -> None:
-    """Write a model to the new folder ``to``; it appears complete or not at all.
+    """Write a model to the new folder ``to``, atomically.
 
     Args:
-        to: Does not exist; folders above it are made.
+        to: Folder to write, which must not exist; its parents are made.
         trial_yaml: The trial as a search file without distributions.
-        weights: ``model``, the state dict, and what it is for: ``channels``, ``height`` and
-            ``width`` of the images and ``num_classes``. None: they were not kept.
-        card: Markdown.
+        weights: The state dict as ``model``, with what `ModelFormat.of` reads and a line about the
+            training images as ``found``; what a training loop of the user's own saved as ``saved``.
+            None writes no weights.
+        card: Text in Markdown.
+        code: Files of code of the user's own that the model is made of, by their path; None for
+            none.
+        search: Name of the search that the model is from, which counts evaluations of it.
 
     Raises:
         RecordsError: ``to`` exists, or cannot be written.
@@ -47,6 +66,10 @@ def write_model_folder(
             (temporary / CARD_FILE).write_text(card, encoding="utf-8")
             if weights is not None:
                 _save_weights(weights, temporary / WEIGHTS_FILE)
+            if search is not None:
+                origin = {"format": _FORMAT, "search": search}
+                write_json(temporary / ORIGIN_FILE, origin)
+            write_code(code or {}, temporary / CODE_FOLDER)
             temporary.chmod(0o755)  # mkdtemp lets only the owner in
             temporary.rename(to)
         finally:
@@ -58,20 +81,45 @@ def write_model_folder(
 def _save_weights(weights: dict[str, Any], path: Path) -> None:
     import torch
 
-    kept = {key: weights[key] for key in (*_SHAPE_KEYS, "model")}
-    buffer = io.BytesIO()  # torch's own writer does not say that a disk is full
-    torch.save({"format": _FORMAT, **kept}, buffer)
+    buffer = io.BytesIO()  # torch's own writer does not report a full disk
+    torch.save({"format": _FORMAT, **weights}, buffer)
     path.write_bytes(buffer.getvalue())
 
 
-def load_model(folder: Path | str) -> "Classifier":
+def load_model(folder: Path | str, *, trust_code: bool = False) -> "TrainedClassifier":
     """Return the exported model in ``folder``, on the CPU and in eval mode.
 
-    It takes float images in [0, 1], ``(N, C, H, W)``, and gives logits, ``(N, num_classes)``;
-    normalisation is part of it.
+    The model maps float images in [0, 1], ``(N, C, H, W)``, to logits, ``(N, num_classes)``, and
+    normalises its input itself. It refuses images of another type, shape or range. Its ``predict``
+    returns names of classes and probabilities. A model of tunebox 0.1.0 has no names: a warning
+    says so, and its classes are called by their numbers.
+
+    Args:
+        folder: Folder that `tunebox.export` or `tunebox.train` wrote.
+        trust_code: Whether code of the user's own that came with the model may run. Without it
+            that code must be installed, or be where the search found it.
 
     Raises:
         RecordsError: The folder is not an exported model, or its weights are damaged.
+    """
+    from tunebox.models.trained import TrainedClassifier
+
+    model, format = load_classifier(folder, trust_code=trust_code)
+    if not format.records_names:
+        warnings.warn(
+            f"{folder} was written by tunebox 0.1.0, which recorded no names of classes: they are "
+            f"called 0 to {format.num_classes - 1}, in the order of the training data",
+            stacklevel=2,
+        )
+    return TrainedClassifier(model, format).eval()
+
+
+def load_classifier(
+    folder: Path | str, *, trust_code: bool = False
+) -> tuple["Classifier", "ModelFormat"]:
+    """Return an exported model that does not check its images, and what it takes.
+
+    Otherwise as `load_model`.
     """
     folder = Path(folder)
     for name in (TRIAL_FILE, WEIGHTS_FILE):
@@ -79,37 +127,64 @@ def load_model(folder: Path | str) -> "Classifier":
             raise RecordsError(
                 f"{folder} is not an exported model: it has no {name}; {_how_to_make(folder)}"
             )
-    from tunebox.models.build import build_classifier
-    from tunebox.spec.load import load_spec
+    from tunebox.models.build import build_from_weights
+    from tunebox.models.trained import ModelFormat
 
-    spec = load_spec(str(folder / TRIAL_FILE))
+    spec = exported_spec(folder, trust_code=trust_code)
     if spec.space.leaves:
         raise RecordsError(f"{folder / TRIAL_FILE} has distributions; a model is one fixed trial")
+    config = spec.trial_config({})
     weights = _read_weights(folder / WEIGHTS_FILE)
+    with reading(folder / WEIGHTS_FILE, problem=f"does not fit {TRIAL_FILE}"):
+        format = ModelFormat.of(weights)
+        model = build_from_weights(config.model, weights, config.losses.cosine_scale)
+    return model.eval(), format
+
+
+def origin_of(folder: Path) -> str | None:
+    """Return the name of the search that the model in ``folder`` is from, None if it has none.
+
+    Raises:
+        RecordsError: The file that says so is damaged.
+    """
+    path = folder / ORIGIN_FILE
+    if not path.exists():
+        return None
+    advice = "it names the search of the model; export the trial again"
+    with reading(path, advice=advice):
+        name = str(read_json(path, _FORMAT)["search"])
+        check_name(name)  # it is the name of a folder
+        return name
+
+
+def exported_spec(folder: Path, *, trust_code: bool) -> "SearchSpec":
+    """Return the trial of an exported model, as `load_model` reads it.
+
+    Raises:
+        SearchFileError: It is damaged, or code of the user's own is missing; says where it is.
+    """
+    from tunebox.spec.load import load_spec
+
+    code = folder / CODE_FOLDER
     try:
-        model = build_classifier(
-            spec.trial_config({}).model,
-            **{key: int(weights[key]) for key in _SHAPE_KEYS},
-            mean=[0.0] * int(weights["channels"]),  # the buffers come with the weights
-            std=[1.0] * int(weights["channels"]),
-            seed=0,
-        )
-        model.load_state_dict(weights["model"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise RecordsError(
-            f"{folder / WEIGHTS_FILE} does not fit {TRIAL_FILE}: {first_line(error)}"
+        return load_spec(str(folder / TRIAL_FILE), code=code if trust_code else None)
+    except SearchFileError as error:
+        if trust_code or not code.is_dir():
+            raise
+        raise SearchFileError(
+            f"{error}; the code that it was trained with is in {code}: to run it, "
+            "trust_code=True, or --trust-code"
         ) from error
-    return model.eval()
 
 
 def _how_to_make(folder: Path) -> str:
     if (folder / TRIAL_FILE).is_file():
-        return f"make a model with: tunebox train {folder / TRIAL_FILE}"
+        return f"make a model with: {shell_command('tunebox', 'train', folder / TRIAL_FILE)}"
     return "tunebox export and tunebox train write such folders"
 
 
 def _read_weights(path: Path) -> dict[str, Any]:
     content = read_torch_file(path)
-    if content.get("format") != _FORMAT:
-        raise RecordsError(f"{path} has format {content.get('format')}; update tunebox")
+    if not has_format(content, _FORMAT):
+        raise RecordsError(f"{path} has format {content.get('format')!r:.20}; update tunebox")
     return content

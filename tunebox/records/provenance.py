@@ -1,4 +1,4 @@
-"""With what a search was run: versions of the packages that matter, and the commit."""
+"""Provenance of a search: versions of the main packages, and the git commit."""
 
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +9,7 @@ _PACKAGES = ("ray", "optuna", "torch", "mlflow")
 
 
 def provenance_tags() -> dict[str, str]:
-    """Return MLflow tags: versions, and the git commit when the work is done in a checkout."""
+    """Return MLflow tags with the versions and, in a checkout, the git commit."""
     tags = {"tunebox.version": __version__}
     for package in _PACKAGES:
         try:
@@ -23,7 +23,7 @@ def provenance_tags() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit checked out in the current folder; None outside a checkout."""
+    """Return the commit that is checked out in the working directory, None outside a checkout."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False

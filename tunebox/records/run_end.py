@@ -1,14 +1,15 @@
-"""How the last run of a search ended, kept in its folder: not in the tables, and worth knowing."""
+"""The file ``end.json``: how the last run of a search ended."""
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from tunebox.errors import RecordsError
-from tunebox.records.files import check_format, write_text
+from pydantic import TypeAdapter
 
-_FORMAT = 1
+from tunebox.errors import reading
+from tunebox.records.files import read_json, write_json
+
+_FORMAT = 2  # 1 had no checksum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,19 +17,22 @@ class RunEnd:
     """How a run of a search ended; a search that is resumed has several runs."""
 
     tracking_uri: str  # without credentials
-    interrupted: bool  # by a person
-    ended: str  # why it ended
+    interrupted: bool  # by the user
+    ended: str  # reason for its end
     is_complete: bool  # every trial has ended
     warnings: list[str]
-    go_on: str  # what a resume needs, behind its command line; of use unless it is complete
-    trouble: str | None  # why it was stopped before its last trial
-    traceback: str | None  # of a trial, where that explains the trouble
+    go_on: str  # a remark on how a resume goes on, unless the search is complete
+    trouble: str | None  # why it stopped before its last trial, unless the user asked for it
+    traceback: str | None  # of a trial, if it explains the trouble
+
+
+_RUN_END = TypeAdapter(RunEnd)
 
 
 def write_run_end(path: Path, end: RunEnd) -> None:
-    """Write ``end``; on a full disk it is left out, the search has said so already."""
+    """Write ``end``; an error of the disk is ignored, since the search has reported it."""
     with suppress(OSError):
-        write_text(path, json.dumps({"format": _FORMAT, **asdict(end)}, indent=1) + "\n")
+        write_json(path, {"format": _FORMAT, **asdict(end)})
 
 
 def read_run_end(path: Path) -> RunEnd | None:
@@ -37,13 +41,9 @@ def read_run_end(path: Path) -> RunEnd | None:
     Raises:
         RecordsError: The file is damaged, or a newer tunebox wrote it.
     """
-    try:
-        content = json.loads(path.read_bytes())
-        check_format(path, content, _FORMAT)
-        return RunEnd(**{field.name: content[field.name] for field in fields(RunEnd)})
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except RecordsError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordsError(f"{path} cannot be read: {error!r}") from error
+    with reading(path, advice="a resume of the search writes it anew"):
+        content = read_json(path, _FORMAT)
+        known = {field.name: content[field.name] for field in fields(RunEnd)}
+        return _RUN_END.validate_python(known)

@@ -1,8 +1,8 @@
-"""The columns of the trial tables, and values on their way into them and back.
+"""The columns of the trial tables: their names, types and metadata.
 
-The path of a searched leaf is the name of its column. A value that its column cannot hold as it
-is (a choice of several types, or with null, which would look like an inactive leaf) is kept as
-JSON text; such leaves are listed in the metadata.
+The path of a searched leaf is the name of its column. The values of a choice with several types,
+or with null, which would look like an inactive leaf, are stored as JSON text; the metadata list
+such leaves.
 """
 
 import json
@@ -14,14 +14,15 @@ from typing import Any
 import pyarrow as pa
 
 from tunebox import __version__
+from tunebox.decisions.trials import Report
 from tunebox.errors import RecordsError
+from tunebox.metrics.catalogue import find_metric
 from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.spec.space import Distribution, Leaf, Range, Scalar
-from tunebox.trials import Report
 
 _METADATA_KEY = b"tunebox"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no checksum
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class LeafColumn:
     is_json: bool
 
     def encode(self, settings: dict[str, Scalar]) -> Scalar:
-        """Return what the column holds for a trial; None where the leaf is inactive."""
+        """Return the value of the column for a trial, None where the leaf is inactive."""
         if self.path not in settings:
             return None
         value = settings[self.path]
@@ -58,7 +59,7 @@ def _type_of(distribution: Distribution) -> pa.DataType | None:
 
 @dataclass(frozen=True)
 class TableHeader:
-    """What the metadata of every table say, so that reading one needs no search file."""
+    """Metadata of every table, so that reading one needs no search file."""
 
     search: str
     objectives: Objectives
@@ -80,6 +81,7 @@ class TableHeader:
                 }
                 for objective in self.objectives
             ],
+            "only_objectives_known": self.objectives.only_known,
             "constraints": [
                 {"metric": c.metric, "min": c.low, "max": c.high} for c in self.constraints
             ],
@@ -89,28 +91,33 @@ class TableHeader:
         return {_METADATA_KEY: json.dumps(content).encode()}
 
 
-def read_header(schema: pa.Schema) -> TableHeader:
-    """Return the header in the metadata of ``schema``.
+def read_header(schema: pa.Schema, has_checksum: bool) -> TableHeader:
+    """Return the header in the metadata of ``schema``, of a table with or without a checksum.
 
     Raises:
-        RecordsError: The table was not written by tunebox, or by a later version of it.
+        RecordsError: A later version of tunebox wrote the table.
+        ValueError: It is not as tunebox wrote it.
     """
     content = json.loads((schema.metadata or {}).get(_METADATA_KEY, b"{}"))
     if "format" not in content:
-        raise RecordsError("it is not a table of tunebox")
-    if content["format"] != _FORMAT:
+        raise ValueError("it is not a table of tunebox")
+    if content["format"] > _FORMAT:
         raise RecordsError(f"it was written by tunebox {content.get('version')}; update tunebox")
+    if content["format"] > 1 and not has_checksum:
+        raise ValueError("its checksum is missing")
     objectives = [
-        Objective(o["name"], o["direction"] == "maximize", float(o["reference"]))
+        Objective(str(o["name"]), o["direction"] == "maximize", float(o["reference"]))
         for o in content["objectives"]
     ]
     constraints = [
-        Constraint(c["metric"], c["min"], c["max"])
-        for c in content.get("constraints", [])  # tables of before there were any
+        Constraint(str(c["metric"]), _bound(c["min"]), _bound(c["max"]))
+        for c in content.get("constraints", [])  # absent in older tables
     ]
     return TableHeader(
-        search=content["search"],
-        objectives=Objectives(objectives),
+        search=str(content["search"]),
+        objectives=Objectives(
+            objectives, only_known=bool(content.get("only_objectives_known", False))
+        ),
         constraints=Constraints(constraints),
         leaves=tuple(content["leaves"]),
         json_leaves=tuple(content["json_leaves"]),
@@ -120,14 +127,32 @@ def read_header(schema: pa.Schema) -> TableHeader:
 def read_settings(row: dict[str, Any], header: TableHeader) -> dict[str, Scalar]:
     """Return the settings of a trial from its row."""
     active = {path: row[path] for path in header.leaves if row[path] is not None}
-    return {
+    settings = {
         path: json.loads(value) if path in header.json_leaves else value
         for path, value in active.items()
     }
+    if not all(isinstance(value, Scalar) for value in settings.values()):
+        raise TypeError("a setting has more than one value")
+    return settings
+
+
+def as_text(value: Any) -> str | None:
+    """Return ``value``, a text or None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(value, str | None):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _bound(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def metric_names(histories: Iterable[Sequence[Report]]) -> list[str]:
-    """Return every metric that any report has, in the order first met."""
+    """Return every metric of any report, in order of first appearance."""
     names: dict[str, None] = {}
     seen: set[tuple[str, ...]] = set()
     for history in histories:
@@ -140,16 +165,17 @@ def metric_names(histories: Iterable[Sequence[Report]]) -> list[str]:
 
 
 def best_directions(names: Sequence[str], objectives: Objectives) -> dict[str, bool]:
-    """Return the metrics of which a best value makes sense, and whether that is the largest."""
+    """Return the metrics that have a best value, and whether it is the largest."""
     directions = {objective.name: objective.maximize for objective in objectives}
-    for name in names:
-        if name.endswith(("_accuracy", "_loss")):
-            directions.setdefault(name, name.endswith("_accuracy"))
+    for name in names if not objectives.only_known else ():
+        metric = find_metric(name)
+        if metric is not None and metric.has_best_epoch:
+            directions.setdefault(name, metric.direction == "maximize")
     return {name: directions[name] for name in names if name in directions}
 
 
 def best_value(history: Sequence[Report], name: str, maximize: bool) -> float | None:
-    """Return the best finite value of a metric over the epochs, None if there is none."""
+    """Return the best finite value of a metric over all epochs, None if there is none."""
     values = [report.metrics[name] for report in history if name in report.metrics]
     finite = [value for value in values if math.isfinite(value)]
     if not finite:

@@ -1,19 +1,28 @@
-"""The tables of a search: trials, their history, and the front. Complete without MLflow."""
+"""The tables of a search: trials, their history and the front; complete without MLflow.
+
+A table that is damaged is made anew from the journal when it is read.
+"""
 
 import itertools
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tunebox.errors import RecordsError
-from tunebox.records.files import replacing
+from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
+from tunebox.errors import RecordsError, TuneboxError, describe_error
+from tunebox.records.journal_log import log_from_journal
+from tunebox.records.lock import holder
 from tunebox.records.search_folder import SearchFolder
+from tunebox.records.table_file import DamagedTable, read_table, write_table
 from tunebox.records.trial_columns import (
     LeafColumn,
     TableHeader,
+    as_text,
     best_directions,
     best_value,
     leaf_column,
@@ -21,26 +30,48 @@ from tunebox.records.trial_columns import (
     read_header,
     read_settings,
 )
-from tunebox.spec.search_spec import check_name
+from tunebox.spec.search_settings import check_name
 from tunebox.spec.space import Leaf
-from tunebox.trials import Report, TrialLog, TrialRecord, TrialState
 
 _TIME = pa.timestamp("us", tz="UTC")
 _REPORT_COLUMNS = ("trial_id", "epoch", "time")  # the rest of the history are metrics
+_MADE_ANEW = "the tables of the search were made anew from its journal"
 _Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    history: pa.Table
+    trials: pa.Table
+    front: pa.Table
+
+    def write(self, folder: SearchFolder) -> None:
+        # the history first: a reader must not find an ended trial whose last report is missing
+        write_table(self.history, folder.history)
+        write_table(self.trials, folder.trials)
+        write_table(self.front, folder.front)
 
 
 def write_tables(folder: SearchFolder, log: TrialLog, leaves: Sequence[Leaf]) -> None:
-    """Write trials, history and front of ``log``; each file is replaced in one step.
+    """Write trials, history and front of ``log``; each file is replaced atomically.
 
     Args:
-        folder: Of the search.
+        folder: Folder of the search.
         log: All trials, running ones included.
-        leaves: The searched leaves: a column each.
+        leaves: The searched leaves; each has a column.
+
+    Raises:
+        OSError: The disk is full, or the folder is gone.
     """
+    _tables(folder.name, log, leaves).write(folder)
+
+
+def _tables(search: str, log: TrialLog, leaves: Sequence[Leaf]) -> _Tables:
     columns = [leaf_column(leaf) for leaf in leaves]
     header = TableHeader(
-        search=folder.name,
+        search=search,
         objectives=log.objectives,
         constraints=log.constraints,
         leaves=tuple(column.path for column in columns),
@@ -55,33 +86,71 @@ def write_tables(folder: SearchFolder, log: TrialLog, leaves: Sequence[Leaf]) ->
         table = table.add_column(table.column_names.index("epochs"), "feasible", feasible)
     table = table.replace_schema_metadata(metadata)
     rows = {trial.trial_id: row for row, trial in enumerate(trials)}
-    front = table.take(pa.array([rows[t.trial_id] for t in log.front()], type=pa.int64()))
-    # The history goes first: a reader must not find an ended trial whose last report is missing.
-    _write(_history_table(trials, metrics).replace_schema_metadata(metadata), folder.history)
-    _write(table, folder.trials)
-    _write(front, folder.front)
+    front_ids = [trial.trial_id for trial in log.front()]
+    front = table.take(pa.array([rows[trial_id] for trial_id in front_ids], type=pa.int64()))
+    equals = pa.array([log.equals(trial_id) for trial_id in front_ids], pa.list_(pa.string()))
+    front = front.append_column("equal_trials", equals)
+    history = _history_table(trials, metrics).replace_schema_metadata(metadata)
+    return _Tables(history, table, front)
 
 
 def read_log(folder: SearchFolder) -> TrialLog:
-    """Return the trials of a search as its tables have them.
+    """Return the trials of a search, read from its tables.
 
     Raises:
-        RecordsError: A table is missing or damaged.
+        RecordsError: A table is missing or damaged and cannot be made anew, or a later version of
+            tunebox wrote it.
     """
-    trials = _read(folder.trials)
-    history = _read(folder.history)
-    log = _checked(folder.trials, lambda: _log_from(trials))
-    _checked(folder.history, lambda: _add_history(log, history))
-    return log
+    try:
+        return _log_of(folder, _read(folder.trials), _read(folder.history))
+    except DamagedTable as error:
+        tables = _made_anew(folder, error)
+        return _log_of(folder, tables.trials, tables.history)
 
 
 def read_front(folder: SearchFolder) -> pa.Table:
     """Return the rows of the trials on the front, best in the first objective first.
 
+    ``equal_trials`` lists the trials that equal the one of the row in all objectives.
+
     Raises:
-        RecordsError: The table is missing or damaged.
+        RecordsError: The table is missing or damaged and cannot be made anew, or a later version
+            of tunebox wrote it.
     """
-    return _read(folder.front)
+    try:
+        return _read(folder.front)
+    except DamagedTable as error:
+        return _made_anew(folder, error).front
+
+
+def mend_tables(folder: SearchFolder, log: TrialLog, leaves: Sequence[Leaf]) -> None:
+    """Write the tables of ``log`` if one in ``folder`` is missing or damaged.
+
+    Raises:
+        RecordsError: A later version of tunebox wrote one.
+        OSError: The disk is full, or the folder is gone.
+    """
+    try:
+        for path in (folder.trials, folder.history, folder.front):
+            _read(path)
+    except DamagedTable as error:
+        write_tables(folder, log, leaves)
+        _log.warning("%s; %s", error, _MADE_ANEW)
+
+
+def _made_anew(folder: SearchFolder, damage: DamagedTable) -> _Tables:
+    try:
+        log, leaves, warning = log_from_journal(folder)
+    except TuneboxError as error:
+        raise RecordsError(f"{damage}; nor can it be made anew: {error}") from error
+    tables = _tables(folder.name, log, leaves)
+    if holder(folder.lock) is None:  # a search that runs writes them soon
+        with suppress(OSError):  # of a folder that may not be written to
+            tables.write(folder)
+    _log.warning("%s; %s", damage, _MADE_ANEW)
+    if warning is not None:
+        _log.warning("%s", warning)
+    return tables
 
 
 def _trial_table(
@@ -96,6 +165,7 @@ def _trial_table(
     }
     for leaf in leaf_columns:
         columns[leaf.path] = pa.array([leaf.encode(t.settings) for t in trials], leaf.type)
+    columns["seed"] = pa.array([t.seed for t in trials], pa.uint64())
     columns["epochs"] = pa.array([t.epochs for t in trials], pa.int64())
     for name in metrics:
         values = [t.last_metrics.get(name) for t in trials]
@@ -129,60 +199,67 @@ def _times(seconds: Sequence[float | None]) -> pa.Array:
     return pa.array(microseconds, pa.int64()).cast(_TIME)
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-
-
 def _read(path: Path) -> pa.Table:
     if not path.is_file():
-        raise RecordsError(f"{path} is missing; a search writes it within seconds of its start")
-    table: pa.Table = _checked(path, lambda: pq.ParquetFile(path).read())
-    _checked(path, lambda: read_header(table.schema))
+        raise DamagedTable(f"{path} is missing; a search writes it within seconds of its start")
+    table, has_checksum = read_table(path)
+    _checked(path, lambda: table.validate(full=True))  # such as text that is none
+    _checked(path, lambda: read_header(table.schema, has_checksum))
     return table
 
 
 def _checked(path: Path, read: Callable[[], _Result]) -> _Result:
-    """Return what ``read`` gives; what it raises over damaged content names the file."""
+    """Return the result of ``read``; turn its errors on damaged content into one with the path."""
     try:
         return read()
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RecordsError(f"{path} cannot be read: {reason}") from error
+    except RecordsError as error:  # a later version wrote it
+        raise RecordsError(f"{path} cannot be read: {error}") from error
+    except Exception as error:  # it may be damaged, or written by another program, in any way
+        raise DamagedTable(f"{path} cannot be read: {describe_error(error)}") from error
+
+
+def _log_of(folder: SearchFolder, trials: pa.Table, history: pa.Table) -> TrialLog:
+    log = _checked(folder.trials, lambda: _log_from(trials))
+    _checked(folder.history, lambda: _add_history(log, history))
+    _checked(folder.history, log.front)  # fails where a metric of an objective is missing
+    return log
 
 
 def _log_from(table: pa.Table) -> TrialLog:
-    header = read_header(table.schema)
+    header = read_header(table.schema, has_checksum=True)  # it has been checked
     log = TrialLog(header.objectives, header.constraints)
     starts, ends = _seconds(table["start_time"]), _seconds(table["end_time"])
     rows = table.drop_columns(["start_time", "end_time"]).to_pylist()
     for row, start_time, end_time in zip(rows, starts, ends, strict=True):
-        assert start_time is not None
-        check_name(row["trial_id"])  # it is the name of a folder too
+        if start_time is None:
+            raise ValueError(f"{row['trial_id']} has no start_time")
+        check_name(row["trial_id"])  # it is also the name of a folder
         log.trials[row["trial_id"]] = TrialRecord(
             trial_id=row["trial_id"],
             settings=read_settings(row, header),
             start_time=start_time,
             state=TrialState(row["state"]),
-            reason=row["reason"],
-            node=row["node"],
-            checkpoint=row["checkpoint"],
+            reason=as_text(row["reason"]),
+            node=as_text(row["node"]),
+            checkpoint=as_text(row["checkpoint"]),
             end_time=end_time,
+            seed=row.get("seed"),  # 0.1.0 wrote none
         )
     return log
 
 
 def _add_history(log: TrialLog, table: pa.Table) -> None:
-    ids, epochs = table["trial_id"].to_pylist(), table["epoch"].to_pylist()
+    ids, epochs = table["trial_id"].to_pylist(), table["epoch"].cast(pa.int64()).to_pylist()
     names = [name for name in table.column_names if name not in _REPORT_COLUMNS]
-    columns = [table[name].to_pylist() for name in names]
+    columns = [table[name].cast(pa.float64()).to_pylist() for name in names]
     values = zip(*columns, strict=True) if columns else itertools.repeat((), len(ids))
     for trial_id, epoch, time, row in zip(
         ids, epochs, _seconds(table["time"]), values, strict=True
     ):
         if trial_id not in log.trials:
             continue  # the search was killed between writing the history and the trials
-        assert time is not None
+        if time is None or epoch is None:
+            raise ValueError(f"a report of {trial_id} has no time or no epoch")
         metrics = {name: value for name, value in zip(names, row, strict=True) if value is not None}
         log.trials[trial_id].history.append(Report(epoch, metrics, time))
 

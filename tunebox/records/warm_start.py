@@ -1,11 +1,10 @@
-"""What a search may learn from an earlier one: its trials, as far as they are trials of this one.
+"""Warm start: trials of earlier searches that are also trials of this one.
 
-A trial of another search tells something about this one when it was trained and judged alike. So
-its search must have the same objectives, and each of its settings must be what this search's file
-fixes, or be within what it searches.
+A trial of another search is informative if it was trained and evaluated in the same way. Its
+search must have the same objectives and epochs, and each of its settings must equal the value
+that this search fixes, or lie in the distribution that it searches.
 """
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -13,37 +12,43 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from tunebox.errors import RecordsError
-from tunebox.records.files import check_format, write_text
+from tunebox.decisions.trials import TrialRecord, TrialState, non_finite_metric
+from tunebox.errors import reading
+from tunebox.records.files import read_json, write_json
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import load_spec
+from tunebox.spec.search_settings import check_name
 from tunebox.spec.search_spec import SearchSpec
-from tunebox.trials import TrialRecord, TrialState, non_finite_metric
 
-_FORMAT = 1
+_FORMAT = 2  # 1 had no checksum
 _TRIALS = TypeAdapter(list[TrialRecord])
-_TAKEN = (TrialState.FINISHED, TrialState.STOPPED, TrialState.DIVERGED)
+_TAKEN = (
+    TrialState.FINISHED,
+    TrialState.STOPPED,
+    TrialState.DIVERGED,
+    TrialState.COLLAPSED,
+)
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What is taken from one earlier search."""
+    """The trials that are used of one earlier search."""
 
-    trials: list[TrialRecord]  # with the settings that they have in the new search
-    lines: list[str]  # for a person: how many were taken, and why the others were not
+    trials: list[TrialRecord]  # with their settings in the new search
+    lines: list[str]  # how many are used, and why the others are not
 
 
 def warm_start(spec: SearchSpec, folder: SearchFolder) -> WarmStart:
     """Return the trials in ``folder`` that the search of ``spec`` can learn from.
 
-    Taken are those that finished, were stopped at a rung, or diverged.
+    These are trials that finished, were stopped at a rung, diverged, or collapsed.
 
     Raises:
         RecordsError: The tables of the earlier search are missing or damaged.
         SearchFileError: Its ``search.yaml`` is damaged.
     """
-    earlier = load_spec(str(folder.search_file))
+    earlier = load_spec(str(folder.search_file), code=folder.code)
     log = read_log(folder)
     taken: list[TrialRecord] = []
     left: Counter[str] = Counter()
@@ -59,35 +64,31 @@ def warm_start(spec: SearchSpec, folder: SearchFolder) -> WarmStart:
 
 
 def keep_trials(trials: list[TrialRecord], path: Path) -> None:
-    """Write what a search learned from, so that a resume knows it whatever became of its source."""
+    """Write the trials of a warm start, so that a resume does not depend on their search."""
     if trials:
-        # The sampler learns from finite reports alone, and JSON has no number for others.
+        # The sampler uses finite reports only, and JSON has no number for others.
         finite = [
             replace(trial, history=[r for r in trial.history if not non_finite_metric(r.metrics)])
             for trial in trials
         ]
         content = {"format": _FORMAT, "trials": _TRIALS.dump_python(finite, mode="json")}
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        write_json(path, content)
 
 
 def kept_trials(path: Path) -> list[TrialRecord]:
-    """Return what `keep_trials` wrote, none if it wrote nothing.
+    """Return the trials that `keep_trials` wrote, an empty list if there is no file.
 
     Raises:
         RecordsError: The file is damaged, or a later version of tunebox wrote it.
     """
     if not path.exists():
         return []
-    try:
-        content = dict(json.loads(path.read_bytes()))
-        check_format(path, content, _FORMAT)
-        return _TRIALS.validate_python(content["trials"])
-    except RecordsError:
-        raise
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RecordsError(
-            f"{path} is damaged: put it back as the search wrote it, or start a new search"
-        ) from error
+    advice = "put it back as the search wrote it, or start a new search"
+    with reading(path, problem="is damaged", advice=advice):
+        trials = _TRIALS.validate_python(read_json(path, _FORMAT)["trials"])
+        for trial in trials:
+            check_name(trial.trial_id)
+        return trials
 
 
 def _as_trial_of(spec: SearchSpec, trial: TrialRecord, earlier: SearchSpec) -> TrialRecord:

@@ -1,4 +1,4 @@
-"""Random settings from a search space, to look at what a search file asks."""
+"""Random samples from a search space."""
 
 import math
 import random
@@ -7,14 +7,14 @@ from tunebox.spec.space import Choice, Distribution, Scalar, Space, Values
 
 
 def sample_values(space: Space, generator: random.Random) -> Values:
-    """Return values of all active leaves, each drawn from its distribution."""
+    """Return a random value for each active leaf, drawn from its distribution."""
     return space.draw(lambda leaf: value_at(leaf.distribution, generator.random()))
 
 
 def value_at(distribution: Distribution, quantile: float) -> Scalar:
-    """Return the value below which the share ``quantile``, 0 <= .. < 1, of the draws lie.
+    """Return the value of ``distribution`` at ``quantile``, in [0, 1).
 
-    The options of a choice count in their order, each with the same share.
+    The options of a choice are equally likely, in their order.
     """
     if isinstance(distribution, Choice):
         return distribution.options[int(quantile * len(distribution.options))]
@@ -24,5 +24,5 @@ def value_at(distribution: Distribution, quantile: float) -> Scalar:
     if not distribution.log:
         return min(low + quantile * (high - low), high)
     drawn = math.exp(math.log(low) + quantile * (math.log(high) - math.log(low)))
-    drawn = min(max(drawn, low), high)  # exp(log(x)) may miss x by a rounding
+    drawn = min(max(drawn, low), high)  # exp(log(x)) may differ from x by rounding
     return round(drawn) if distribution.integer else drawn

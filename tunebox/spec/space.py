@@ -1,9 +1,9 @@
 """Search spaces: a tree of settings in which some leaves are distributions.
 
 The path of a leaf is its name everywhere: ``losses/ours/discriminative/weight``. A ``choice`` over
-a mapping makes branches; the branch taken is the value of the leaf at the path of the ``choice``.
-A ``choice`` with one branch is a decision already taken and not searched: that is how a trial that
-was exported keeps the names that it had in its search.
+a mapping makes branches; the chosen branch is the value of the leaf at the path of the ``choice``.
+A ``choice`` with a single branch is fixed and not searched: with it an exported trial keeps the
+paths that its settings had in the search.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from tunebox.spec.yaml_source import YamlSource
 
 Scalar: TypeAlias = bool | int | float | str | None
-Values: TypeAlias = dict[str, Scalar]  # the path of each active leaf, and what it is set to
+Values: TypeAlias = dict[str, Scalar]  # value by path of each active leaf
 
 _RANGES = ("uniform", "log_uniform", "int_uniform", "log_int_uniform")
 DISTRIBUTIONS = (*_RANGES, "choice")
@@ -22,7 +22,7 @@ DISTRIBUTIONS = (*_RANGES, "choice")
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included, uniform in value or in logarithm."""
+    """A uniform or log-uniform distribution of numbers from ``low`` to ``high`` inclusive."""
 
     low: float
     high: float
@@ -31,14 +31,14 @@ class Range:
 
     @property
     def ends(self) -> tuple[Scalar, ...]:
-        """The values at which a bound would be broken first."""
+        """The extreme values, which are validated instead of the whole range."""
         return (self.low, self.high)
 
     def accept(self, value: Any) -> Scalar:
-        """Return ``value`` as this distribution gives it.
+        """Return ``value`` with the type that this distribution has.
 
         Raises:
-            ValueError: It is no number, not a whole one where one is needed, or out of range.
+            ValueError: The value is not a number, not an integer as needed, or out of range.
         """
         kind = f"{'log_' * self.log}{'int_' * self.integer}uniform [{self.low:g}, {self.high:g}]"
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -58,17 +58,17 @@ class Choice:
 
     @property
     def ends(self) -> tuple[Scalar, ...]:
-        """All options: any of them may be out of bounds."""
+        """All options, since any of them may be invalid."""
         return self.options
 
     def accept(self, value: Any) -> Scalar:
-        """Return the option that ``value`` is.
+        """Return the option that equals ``value``.
 
         Raises:
-            ValueError: It is none of the options.
+            ValueError: No option equals it.
         """
         for option in self.options:
-            # 1 is not true, but 1 and 1.0 are one number
+            # 1 is not true, but 1 and 1.0 are equal
             if option == value and isinstance(option, bool) == isinstance(value, bool):
                 return option
         options = ", ".join(repr(option) for option in self.options)
@@ -84,10 +84,12 @@ class Leaf:
 
     path: str
     distribution: Distribution
-    condition: tuple[tuple[str, str], ...]  # (path of a choice, branch): all must have been taken
+    condition: tuple[
+        tuple[str, str], ...
+    ]  # (path of a choice, branch) pairs that must all be chosen
 
     def is_active(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether ``values`` took every branch on the way to this leaf."""
+        """Return whether ``values`` choose every branch on the path to this leaf."""
         return all(values.get(path) == branch for path, branch in self.condition)
 
 
@@ -98,7 +100,7 @@ class _Branches:
 
 
 class Space:
-    """The tree of a search file: its searched leaves, and trials made of values for them."""
+    """The search space of a search file."""
 
     def __init__(self, tree: Mapping[str, Any], source: YamlSource) -> None:
         self._leaves: dict[str, Leaf] = {}
@@ -112,19 +114,28 @@ class Space:
 
     @property
     def leaves(self) -> tuple[Leaf, ...]:
-        """The searched leaves; a choice of branches comes before the leaves below it."""
+        """The searched leaves; a choice between branches comes before the leaves below it."""
         return tuple(self._leaves.values())
 
     def draw(self, pick: Callable[[Leaf], Scalar]) -> Values:
-        """Return a value for every active leaf; ``pick`` gives the value of one leaf."""
+        """Return a value for every active leaf, as ``pick`` returns it for a leaf."""
         values: Values = {}
         for leaf in self.leaves:
             if leaf.is_active(values):
                 values[leaf.path] = pick(leaf)
         return values
 
+    def filled(self, pinned: Mapping[str, Scalar], end: int = 0) -> Values:
+        """Return a value for every active leaf: that in ``pinned``, else one of the leaf's ends.
+
+        Args:
+            pinned: Values by path; those of leaves that are inactive do not count.
+            end: 0 for the first option or the lower end, -1 for the last or the upper one.
+        """
+        return self.draw(lambda leaf: pinned.get(leaf.path, leaf.distribution.ends[end]))
+
     def resolve(self, values: Mapping[str, Scalar]) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return concrete settings, and for each path in them the path in the search file.
+        """Return the settings for ``values``, and the search file's path for each of their paths.
 
         Args:
             values: A value for each active leaf.
@@ -135,23 +146,23 @@ class Space:
         return settings, origin
 
     def fix(self, values: Mapping[str, Scalar]) -> dict[str, Any]:
-        """Return the tree as it stands in a file, with ``values`` in place of distributions.
+        """Return the tree of the file, with ``values`` in place of its distributions.
 
-        Branches that were not taken are gone; the one taken stays under its name, so that
-        every path in the result is the path it had in the search.
+        Only the chosen branch of a ``choice`` stays, under its name, so that every path is the
+        same as in the search.
         """
         tree = self._fix(self._tree, values)
         assert isinstance(tree, dict)
         return tree
 
     def values_of(self, tree: Mapping[str, Any]) -> Values:
-        """Return the values for which `fix` gives ``tree``.
+        """Return the values for which `fix` returns ``tree``.
 
         Args:
-            tree: A trial without distributions, of this space or of another.
+            tree: The settings of a trial, of this space or of another.
 
         Raises:
-            ValueError: The trial is not in this space: names the path and both values.
+            ValueError: The trial is not in this space; names the path and both values.
         """
         values: Values = {}
         _collect(self._tree, tree, "", values)
@@ -221,7 +232,7 @@ class Space:
             raise self._source.error(path, f"{kind} needs low > 0, got low {low}")
         if integer:
             return Range(low, high, log, integer)
-        # a whole number at both ends must not pass for a setting that takes whole numbers only
+        # floats, so that whole numbers as ends are refused for a setting that takes integers
         return Range(float(low), float(high), log, integer)
 
     def _choice(self, value: Any, path: str) -> Choice:
@@ -232,7 +243,8 @@ class Space:
                 raise self._source.error(
                     path, f"an option is one value, got {option!r}; write branches as a mapping"
                 )
-        if len({(type(option), option) for option in value}) < len(value):
+        # 1 and 1.0 are one value, 1 and true are two
+        if len({(isinstance(option, bool), option) for option in value}) < len(value):
             raise self._source.error(path, f"choice has an option twice: {value!r}")
         return Choice(tuple(value))
 

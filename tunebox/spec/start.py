@@ -1,4 +1,4 @@
-"""``start``: settings that a search tries first, each whole or in part."""
+"""``start``: full or partial settings of the trials that a search runs first."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from tunebox.spec.yaml_source import YamlSource
 
 
 def read_start(node: Any, space: Space, source: YamlSource) -> tuple[Values, ...]:
-    """Return the values that each entry of ``start`` gives to searched leaves.
+    """Return the values of searched leaves in each entry of ``start``.
 
-    An entry has the shape of the search file, with one value for each distribution that it fixes
-    and the name of a branch in place of its ``choice``::
+    An entry has the structure of the search file, with a value in place of each distribution that
+    it fixes, and the name of a branch in place of a ``choice``::
 
         start:
           - losses: {ours: {discriminative: {weight: 1.0}}}
@@ -19,7 +19,7 @@ def read_start(node: Any, space: Space, source: YamlSource) -> tuple[Values, ...
           - losses: clean_only
 
     Raises:
-        SearchFileError: An entry names what is not searched, or a value is out of its range.
+        SearchFileError: An entry sets a path that is not searched, or a value is out of range.
     """
     if not isinstance(node, list):
         raise source.error("start", f"needs a list of settings to try first, got {node!r}")
@@ -39,13 +39,13 @@ class _Reader:
         return values
 
     def _read(self, node: Any, path: str, where: str, values: Values) -> None:
-        """Add to ``values`` what ``node``, at ``path`` in the search file, gives."""
+        """Add the values of ``node``, at ``path`` in the search file, to ``values``."""
         below = f"{where}/{path}".rstrip("/")
         if not isinstance(node, Mapping) or not node:
             raise self._source.error(below, f"needs settings, like {{key: value}}, got {node!r}")
         for key, item in node.items():
             at = f"{path}/{key}".lstrip("/")
-            if "/" in str(key):  # one way to write it, the one of the rest of the file
+            if "/" in str(key):  # only the nested form is allowed, as in the rest of the file
                 raise self._source.error(f"{where}/{at}", "is a path; write a mapping for each /")
             if at in self._branching:
                 self._read_branch(item, at, where, values)

@@ -1,44 +1,43 @@
-"""One concrete trial: everything that training needs, every value known."""
+"""The config of a trial: every setting that training needs."""
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from typing_extensions import Self
 
+from tunebox.data.augmentations.crop_flip import CropFlipSettings
 from tunebox.data.settings import AugmentationSettings, DataSettings
 from tunebox.losses.settings import LossesSettings
 from tunebox.models.settings import ModelSettings
-from tunebox.noise.settings import largest_patch
+from tunebox.optim.schedules import ConstantSettings
+from tunebox.optim.settings import OptimizerSettings, ScheduleSettings
 from tunebox.settings import Settings
-from tunebox.training.settings import (
-    ConstantSettings,
-    EvaluationSettings,
-    OptimizerSettings,
-    ScheduleSettings,
-    TrainingSettings,
-)
+from tunebox.spec.training_settings import EvaluationSettings, TrainingSettings
 
 
 class TrialConfig(Settings):
-    """The settings of one training run. A search file is one of these with distributions in it."""
+    """Settings of one training. A search file has this structure, with distributions as values."""
 
     data: DataSettings
-    augmentation: AugmentationSettings = AugmentationSettings()
+    augmentation: AugmentationSettings = CropFlipSettings()
     model: ModelSettings
     losses: LossesSettings
     optimizer: OptimizerSettings
-    schedule: ScheduleSettings = Field(default=ConstantSettings(kind="constant"))
+    schedule: ScheduleSettings = ConstantSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings
 
+    @property
+    def own_seed(self) -> int | None:
+        """The random seed of the trial, None for that of the search."""
+        return self.training.seed
+
     @model_validator(mode="after")
-    def _patches_fit_images(self) -> Self:
+    def _noise_fits_images(self) -> Self:
         side = self.data.image_side
-        for path, noise in (
-            ("losses/noise", self.losses.noise),
-            ("evaluation/noise", self.evaluation.noise),
-        ):
-            size = 0 if noise is None else largest_patch(noise)
-            if size > side:
+        noises = {"losses/noise": self.losses.noise, "evaluation/noise": self.evaluation.noise}
+        for path, noise in noises.items():
+            if side is not None and noise is not None and noise.needed_side > side:
                 raise ValueError(
-                    f"{path}: a patch of size {size} is larger than the {side} pixels of an image"
+                    f"{path}: a patch of size {noise.needed_side} is larger than the {side} pixels "
+                    "of an image"
                 )
         return self

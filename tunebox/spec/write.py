@@ -1,4 +1,4 @@
-"""Search files as tunebox writes them: the search as it ran, and one trial of it."""
+"""Write search files: a search as it ran, or one trial of it."""
 
 from typing import Any
 
@@ -6,14 +6,17 @@ import yaml
 
 from tunebox.spec.search_spec import FORMAT, SearchSpec
 from tunebox.spec.space import Values
-from tunebox.spec.yaml_source import FLOAT_RULE
+from tunebox.spec.yaml_checksum import with_checksum
+from tunebox.spec.yaml_source import FLOAT_RULE, INT_RULE
+from tunebox.text import printable
 
 
 class _Dumper(yaml.SafeDumper):
-    """The safe dumper that also quotes what is a number in YAML 1.2 only, like the name 12e4."""
+    """Safe dumper that also quotes strings that are numbers in YAML 1.2 only: 12e4, 0o7, 08."""
 
 
-_Dumper.add_implicit_resolver(*FLOAT_RULE)
+for _rule in (INT_RULE, FLOAT_RULE):
+    _Dumper.add_implicit_resolver(*_rule)
 
 
 def search_yaml(spec: SearchSpec) -> str:
@@ -24,40 +27,37 @@ def search_yaml(spec: SearchSpec) -> str:
         "objectives": _objectives(spec),
         "search": spec.search.model_dump(),
     }
-    return _dump(tree, spec.question)
+    return with_checksum(dump_yaml(tree, spec.question))
 
 
-def trial_yaml(spec: SearchSpec, values: Values, title: str) -> str:
+def trial_yaml(spec: SearchSpec, values: Values, title: str, seed: int | None = None) -> str:
     """Return the trial of ``spec`` with ``values`` as a search file without distributions.
 
-    Its seed is written out, so that training it again is the same training. Options of the
-    search that say where things run stay behind.
+    Its ``seed``, None for that of the search, is written out, so that training the file repeats the
+    trial; a ``training/seed`` of the search file wins. Options of the search
+    that say where it runs are left out.
     """
     tree = spec.space.fix(values)
-    seed = spec.trial_config(values).training.seed
-    tree["training"] = with_seed(
-        tree.get("training", {}), spec.search.seed if seed is None else seed
-    )
+    own_seed = spec.trial(values).own_seed
     kept = ("max_epochs", "cpus_per_trial", "gpus_per_trial")
     tree["objectives"] = _objectives(spec)
     tree["search"] = {key: getattr(spec.search, key) for key in kept}
-    return _dump(tree, title)
-
-
-def with_seed(training: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Return the settings ``training`` of a fixed trial with ``seed``, in the branch taken."""
-    if set(training) == {"choice"}:
-        [(branch, settings)] = training["choice"].items()
-        return {"choice": {branch: with_seed(settings or {}, seed)}}
-    return {**training, "seed": seed}
+    seeds = (own_seed, seed, spec.search.seed)
+    seeded = spec.kind.seeded(tree, next(one for one in seeds if one is not None))
+    return with_checksum(dump_yaml(seeded, title))
 
 
 def _objectives(spec: SearchSpec) -> dict[str, Any]:
     return {name: settings.model_dump() for name, settings in spec.objectives.items()}
 
 
-def _dump(tree: dict[str, Any], title: str) -> str:
-    heading = f"# {title}\n" if title else ""
+def dump_yaml(tree: dict[str, Any], title: str = "") -> str:
+    """Return ``tree``, plain data, as the text of a search file, with a comment on top.
+
+    Raises:
+        yaml.YAMLError: Something in it is not plain data.
+    """
+    heading = f"# {printable(title)}\n" if title else ""
     return heading + yaml.dump(
         tree,
         Dumper=_Dumper,

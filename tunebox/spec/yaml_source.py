@@ -1,56 +1,78 @@
-"""YAML text to plain data, with the line of every path for error messages."""
+"""Parse YAML into plain data, with the line of every path for error messages."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tunebox.errors import SearchFileError
+from tunebox.errors import SearchFileError, describe_error
+from tunebox.spec.yaml_checksum import is_changed
 
-# PyYAML follows YAML 1.1, where 1e-3 is text and the key `on` is true. People mean YAML 1.2.
+# PyYAML follows YAML 1.1, where 1e-3 is a string, 010 is 8, 1:30 is 90 and the key `on` is true.
+# Users expect YAML 1.2.
 _FLOAT = re.compile(
     r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf)$|^\.nan$"
 )
+_INT = re.compile(r"^(?:[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-_REPLACED = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")
+_FLOAT_TAG, _INT_TAG, _BOOL_TAG = (f"tag:yaml.org,2002:{name}" for name in ("float", "int", "bool"))
+
+
+_MAX_BITS = 13_000  # of a whole number; Python does not print much larger ones
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the floats and booleans of YAML 1.2."""
+    """The safe loader with the numbers and booleans of YAML 1.2."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Return a whole number; a leading zero means nothing."""
+        text = str(self.construct_scalar(node))
+        number = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        if number.bit_length() > _MAX_BITS:
+            raise ValueError(f"a whole number with {len(text)} digits")
+        return number
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] not in _REPLACED]
+    first: [rule for rule in rules if rule[0] not in (_FLOAT_TAG, _INT_TAG, _BOOL_TAG)]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-FLOAT_RULE = (_REPLACED[0], _FLOAT, list("-+0123456789."))
-_Loader.add_implicit_resolver(*FLOAT_RULE)
-_Loader.add_implicit_resolver(_REPLACED[1], _BOOL, list("tTfF"))
+_Loader.add_constructor(_INT_TAG, _Loader.construct_yaml_int)
+INT_RULE = (_INT_TAG, _INT, list("-+0123456789"))
+FLOAT_RULE = (_FLOAT_TAG, _FLOAT, list("-+0123456789."))
+for _rule in (INT_RULE, FLOAT_RULE, (_BOOL_TAG, _BOOL, list("tTfF"))):
+    _Loader.add_implicit_resolver(*_rule)
 
 
 _MAX_PATHS = 100_000
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True)
 class YamlSource:
-    """A YAML mapping, where it came from, and the line on which each path starts."""
+    """A YAML mapping, its origin, and the line on which each path starts.
+
+    A mapping that was not read from a text has no lines.
+    """
 
     name: str
     text: str
     data: dict[str, Any]
-    lines: dict[str, int]
+    lines: dict[str, int] | None
 
     def error(self, path: str, message: str) -> SearchFileError:
-        """Return an error that names the file, the line and the path."""
-        return SearchFileError(f"{self.name}:{self._line(path)}: {path}: {message}")
+        """Return an error with the file, the line and the path."""
+        line = "" if self.lines is None else f"{self._line(path, self.lines)}:"
+        return SearchFileError(f"{self.name}:{line} {path}: {message}")
 
-    def _line(self, path: str) -> int:
-        # A default that was not written has no line of its own: name the group that it is in.
-        while path not in self.lines and "/" in path:
+    def _line(self, path: str, lines: dict[str, int]) -> int:
+        # A default that is not in the file has no line: use the line of the group around it.
+        while path not in lines and "/" in path:
             path = path.rpartition("/")[0]
-        return self.lines.get(path, 1)
+        return lines.get(path, 1)
 
 
 def read_yaml(path: Path) -> YamlSource:
@@ -65,31 +87,79 @@ def read_yaml(path: Path) -> YamlSource:
         raise SearchFileError(
             f"{path}: cannot be read ({error.strerror}); give the path of a search file"
         ) from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise SearchFileError(f"{path}: not a text file in UTF-8") from error
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, name: str) -> YamlSource:
-    """Return the mapping in ``text``; ``name`` stands for it in error messages.
+def load_yaml(text: str) -> Any:
+    """Return the data in a text of YAML 1.1 that is no search file, with bounds on its size.
 
     Raises:
-        SearchFileError: The text is not YAML, not a mapping, or has a key twice.
+        ValueError: It is not YAML, too large or too deep; any other exception of Python may come
+            for a text that is damaged.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        lines: dict[str, int] = {}
-        if node is not None:
-            _note_lines(node, "", name, lines, frozenset())
-        data = yaml.load(text, Loader=_Loader)
+        return _load(text, yaml.SafeLoader, _check_size)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark is not None else 1
-        raise SearchFileError(f"{name}:{line}: not YAML: {error.problem}") from error
+        line = 1 if error.problem_mark is None else error.problem_mark.line + 1
+        raise ValueError(f"line {line}: {error.problem}") from error
+
+
+def _load(text: str, kind: type[yaml.SafeLoader], check: Callable[[yaml.Node], None]) -> Any:
+    """Return the data in ``text``; ``check`` gets its nodes before anything is made of them."""
+    loader = kind(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        check(node)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_size(node: yaml.Node) -> None:
+    """Raise ValueError for a document that is too deep, or whose aliases expand too far."""
+    nodes = [(node, 0)]
+    count = 0
+    while nodes:
+        node, depth = nodes.pop()
+        count += 1
+        if depth > _MAX_DEPTH or count > _MAX_PATHS:
+            raise ValueError(
+                f"it is nested more than {_MAX_DEPTH} levels deep"
+                if depth > _MAX_DEPTH
+                else f"it has more than {_MAX_PATHS} values"
+            )
+        if isinstance(node, yaml.SequenceNode):
+            nodes += [(item, depth + 1) for item in node.value]
+        elif isinstance(node, yaml.MappingNode):
+            nodes += [(item, depth + 1) for pair in node.value for item in pair]
+
+
+def parse_yaml(text: str, name: str) -> YamlSource:
+    """Return the mapping in ``text``; ``name`` names the source in error messages.
+
+    Raises:
+        SearchFileError: The text is not YAML, not a mapping, has a key twice, or is not what its
+            checksum says.
+    """
+    if is_changed(text):
+        raise SearchFileError(
+            f"{name} is not as tunebox wrote it: put it back, or remove the line of its checksum, "
+            "at its end, if you changed it on purpose"
+        )
+    lines: dict[str, int] = {}
+    try:
+        data = _load(text, _Loader, lambda node: _note_lines(node, "", name, lines, frozenset()))
     except SearchFileError:
         raise
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: day 99 of a month
-        raise SearchFileError(f"{name}:1: not YAML: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # such as ValueError: PyYAML lets those of Python through
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or describe_error(error)
+        line = 1 if mark is None else mark.line + 1
+        raise SearchFileError(f"{name}:{line}: not YAML: {problem}") from error
     if not isinstance(data, dict):
         raise SearchFileError(
             f"{name}:1: a search file is a mapping of settings, like data: {{..}}"
@@ -100,10 +170,13 @@ def parse_yaml(text: str, name: str) -> YamlSource:
 def _note_lines(
     node: yaml.Node, path: str, name: str, lines: dict[str, int], above: frozenset[int]
 ) -> None:
-    if len(lines) > _MAX_PATHS:  # aliases of aliases grow without bound
+    if len(lines) > _MAX_PATHS:  # nested aliases expand exponentially
         raise SearchFileError(f"{name}:1: more than {_MAX_PATHS} settings")
+    if len(above) > _MAX_DEPTH:
+        line = node.start_mark.line + 1
+        raise SearchFileError(f"{name}:{line}: settings are nested more than {_MAX_DEPTH} deep")
     if id(node) in above:
-        line = lines[path]  # of the alias, not of what it stands for
+        line = lines[path]  # of the alias, not of its anchor
         raise SearchFileError(f"{name}:{line}: {path}: an alias that contains itself")
     above = above | {id(node)}
     if isinstance(node, yaml.SequenceNode):
@@ -123,7 +196,7 @@ def _note_lines(
                     f"{name}:{key_line}: {path or key}: the key {key!r} is there twice"
                 )
             seen.add(key)
-            # choice is how a branch is written, not a part of its name
+            # the key choice is not part of the path of a branch
             is_branching = key == "choice" and isinstance(value_node, yaml.MappingNode)
             below = path if is_branching else f"{path}/{key}".lstrip("/")
             lines.setdefault(below, key_line)

@@ -75,7 +75,7 @@ def curvature(
     Args:
         model: On the device of the images.
         images: Any number of them.
-        seed: Of the directions.
+        seed: Random seed of the directions.
         step: Length of the finite difference, in units of the normalised input.
         num_directions: Gradients for each image, besides the one at the image.
         batch_size: Images at a time.

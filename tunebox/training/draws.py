@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +21,32 @@ class EpochDraws:
     Attributes:
         clean: For the order of the images and the augmentation of the clean view.
         noisy: For the noise, and the augmentation of a noisy view that has its own.
+        terms: For what loss terms draw.
+        layers: Seed of what layers of the model draw, such as dropout.
     """
 
     clean: torch.Generator
     noisy: torch.Generator
+    terms: torch.Generator
+    layers: int
 
     @classmethod
     def of_epoch(cls, seed: int, epoch: int, device: torch.device) -> EpochDraws:
         """Return the generators of ``epoch`` on ``device``."""
         # SeedSequence keeps neighbouring seeds and epochs from giving related numbers.
-        seeds = np.random.SeedSequence([seed, epoch]).generate_state(2)
-        clean, noisy = (torch.Generator(device).manual_seed(int(number)) for number in seeds)
-        return cls(clean, noisy)
+        seeds = np.random.SeedSequence([seed, epoch]).generate_state(4)
+        clean, noisy, terms = (
+            torch.Generator(device).manual_seed(int(number)) for number in seeds[:3]
+        )
+        return cls(clean, noisy, terms, int(seeds[3]))
+
+    @contextmanager
+    def for_layers(self) -> Iterator[None]:
+        """Seed torch's global generators, the only ones of layers, and put them back at the end."""
+        device = self.clean.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(self.layers)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(self.layers)
+            yield

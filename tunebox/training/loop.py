@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LRScheduler
 
 from tunebox.data.batches import batches
+from tunebox.data.batches import num_batches as count_batches
 from tunebox.data.image_set import ImageSet
 from tunebox.losses.base import WeightedLosses
 from tunebox.models.base import Classifier
@@ -29,10 +31,14 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     batch_size: int
+    max_epochs: int
+    clip_grad_norm: float | None
 
 
-def train_epoch(trainer: Trainer, train: ImageSet, draws: EpochDraws) -> dict[str, float]:
-    """Train on every batch of ``train`` once.
+def train_epoch(
+    trainer: Trainer, train: ImageSet, draws: EpochDraws, epoch: int
+) -> dict[str, float]:
+    """Train on every batch of ``train`` once; ``epoch`` are done before.
 
     Methods differ in their terms, their views and their noise, not in this loop. On a GPU nothing
     in the loop waits for the device, a look at the sums every few seconds apart: once the loss is
@@ -47,12 +53,17 @@ def train_epoch(trainer: Trainer, train: ImageSet, draws: EpochDraws) -> dict[st
     trainer.losses.train()
     sums = torch.zeros(1 + len(trainer.losses.names), device=train.images.device)
     num_images = num_batches = 0
+    batches_per_epoch = count_batches(len(train), trainer.batch_size)
     learning_rate = math.nan
-    for images, labels in batches(train, trainer.batch_size, draws.clean):
-        views = trainer.views.make(images, labels, draws)
-        loss, terms = trainer.losses(views)
+    parameters = [p for group in trainer.optimizer.param_groups for p in group["params"]]
+    for images, labels, indices in batches(train, trainer.batch_size, draws.clean):
+        progress = (epoch + num_batches / batches_per_epoch) / trainer.max_epochs
+        context = trainer.views.make(images, labels, indices, progress, draws)
+        loss, terms = trainer.losses(context)
         trainer.optimizer.zero_grad()
         loss.backward()
+        if trainer.clip_grad_norm is not None:
+            clip_grad_norm_(parameters, trainer.clip_grad_norm)
         trainer.optimizer.step()
         learning_rate = float(trainer.optimizer.param_groups[0]["lr"])
         trainer.schedule.step()

@@ -11,19 +11,17 @@ from dataclasses import dataclass
 import torch
 
 from tunebox.data.image_set import ImageSet
+from tunebox.metrics.catalogue import DEFAULT_COMPUTED
 from tunebox.models.base import Classifier
-from tunebox.noise.build import build_noise
-from tunebox.noise.settings import (
-    DownUpSettings,
-    GaussianSettings,
-    NoiseSettings,
-    PatchMaskSettings,
-    SequenceSettings,
-    UniformSettings,
-)
+from tunebox.noise.down_up import DownUpSettings
+from tunebox.noise.gaussian import GaussianSettings
+from tunebox.noise.patch_mask import PatchMaskSettings
+from tunebox.noise.sequence import SequenceSettings
+from tunebox.noise.settings import NoiseSettings
+from tunebox.noise.uniform import UniformSettings
+from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.training.curvature import curvature
 from tunebox.training.evaluate import Evaluator, accuracy_and_loss, clean_batches, noisy_batches
-from tunebox.training.settings import EvaluationSettings
 
 _BATCH_SIZE = 512
 _NUM_PATCHES = 4
@@ -87,9 +85,9 @@ def evaluate_robustness(
     Args:
         model: Moved to ``device``.
         test: All of it is perturbed, with one draw for each row.
-        seed: Of every row's noise and of the curvature's directions.
+        seed: Random seed of every row's noise and of the directions of the curvature.
         device: Where the work is done.
-        evaluation: Of the search that the model comes from; its noise is the second row.
+        evaluation: Settings of the search that the model comes from; its noise is the second row.
         curvature_images: How many images, taken evenly from ``test``, the curvature is measured
             at; it costs 21 gradients for each.
     """
@@ -98,13 +96,13 @@ def evaluate_robustness(
     clean = accuracy_and_loss(model, clean_batches(test, _BATCH_SIZE))
     rows = [RobustnessRow("clean", "none", 0.0, *clean)]
     if evaluation is not None:
-        measured = Evaluator(test, evaluation)(model)
+        # the rows need accuracy and loss, whichever metrics the search chose
+        chosen = evaluation.model_copy(update={"metrics": list(DEFAULT_COMPUTED)})
+        measured = Evaluator(test, chosen)(model)
         noisy = measured["noisy_accuracy"], measured["noisy_loss"]
         rows.append(RobustnessRow("search_noise", "none", 0.0, *noisy))
     for name, strength_name, strength, noise in _perturbations(test):
-        batches = noisy_batches(
-            test, build_noise(noise), seed=seed, num_draws=1, batch_size=_BATCH_SIZE
-        )
+        batches = noisy_batches(test, noise.build(), seed=seed, num_draws=1, batch_size=_BATCH_SIZE)
         perturbed = accuracy_and_loss(model, batches)
         rows.append(RobustnessRow(name, strength_name, strength, *perturbed))
     return RobustnessReport(rows, summarize_curvature(model, test, curvature_images, seed))

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 
 from tunebox.data.batches import num_batches
 from tunebox.data.parts import TrainingParts, load_training_parts
-from tunebox.losses.build import build_losses
+from tunebox.losses.base import build_losses
+from tunebox.metrics.catalogue import COLLAPSED
+from tunebox.metrics.metric import Metric
 from tunebox.models.base import Classifier
 from tunebox.models.build import build_classifier
+from tunebox.models.layer_groups import freeze_layers, trained_parameters
+from tunebox.optim.settings import build_optimizer
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
 from tunebox.training.evaluate import Evaluator
 from tunebox.training.loop import Trainer, train_epoch
-from tunebox.training.optimizers import build_optimizer
-from tunebox.training.schedules import build_schedule
 from tunebox.training.views import ViewMaker
+
+_EXPLODED = 1e6  # no loss of a training that works comes near it
+_GUESS = 2.0  # times the accuracy of a random guess: the classes may be unequal
 
 
 class TrialRun:
@@ -28,11 +34,12 @@ class TrialRun:
     was saved and loaded into a new one; on the CPU to the last bit.
 
     Args:
-        config: Of the trial.
-        seed: Of the weights and of everything drawn; ``training/seed`` in the settings wins.
+        config: Settings of the trial.
+        seed: Random seed of the weights and of every draw; ``training/seed`` in the settings wins.
         max_epochs: How many epochs the schedule of the learning rate spans.
         device: Where the images and the model live.
         parts: The data, if they are loaded already; they must be those of ``config.data``.
+        rungs: Epochs at which the trial may end; some metrics are computed there only.
 
     Attributes:
         epoch: How many epochs are done.
@@ -50,11 +57,14 @@ class TrialRun:
         max_epochs: int,
         device: torch.device | str,
         parts: TrainingParts | None = None,
+        rungs: Collection[int] = (),
     ) -> None:
         if max_epochs < 1:
             raise ValueError(f"max_epochs must be at least 1, got {max_epochs}")
         self.epoch = 0
         self.max_epochs = max_epochs
+        self._config = config
+        self._rungs = rungs
         self._device = torch.device(device)
         self._seed = seed if config.training.seed is None else config.training.seed
         self._train_seconds = 0.0
@@ -72,8 +82,9 @@ class TrialRun:
         """Train for one epoch and measure on the validation part.
 
         Returns:
-            The metrics of ``TRIAL_METRICS`` and ``train_<term>`` for each active loss term. A
-            loss that is not finite is returned as it is: what follows is the caller's decision.
+            The metrics of ``evaluation/metrics``, those the loop measures, and ``train_<term>``
+            for each active loss term. A loss that is not finite is returned as it is: what
+            follows is the caller's decision.
 
         Raises:
             ValueError: ``max_epochs`` are done.
@@ -82,17 +93,28 @@ class TrialRun:
             raise ValueError(f"the run has had its max_epochs={self.max_epochs} epochs")
         start = time.perf_counter()
         draws = EpochDraws.of_epoch(self._seed, self.epoch, self._device)
-        trained = train_epoch(self._trainer, self._train, draws)
-        measured = self._evaluate(self.model)
+        with draws.for_layers():
+            trained = train_epoch(self._trainer, self._train, draws, self.epoch)
         self.epoch += 1
+        measured = self._evaluate(self.model, self._is_due)
         self._train_seconds += time.perf_counter() - start
         num_parameters = sum(parameter.numel() for parameter in self.model.parameters())
         return {
             **measured,
             **trained,
+            **self._collapse(measured, trained["train_loss"]),
             "train_seconds": self._train_seconds,
             "parameters": float(num_parameters),
         }
+
+    def _collapse(self, measured: Mapping[str, float], train_loss: float) -> dict[str, float]:
+        """Return a metric that says so, if the loss exploded and the model guesses."""
+        guess = _GUESS / self._train.num_classes
+        accuracy = measured.get("clean_accuracy", 1.0)
+        return {COLLAPSED: 1.0} if train_loss > _EXPLODED and accuracy <= guess else {}
+
+    def _is_due(self, metric: Metric) -> bool:
+        return metric.is_due(self.epoch, rungs=self._rungs, max_epochs=self.max_epochs)
 
     def rehearse(self, seconds: float) -> float:
         """Train on a few batches again and again, and return images per second.
@@ -107,7 +129,8 @@ class TrialRun:
         few = self._train.select(torch.arange(min(len(self._train), self._few_images)))
         num_images, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            train_epoch(self._trainer, few, EpochDraws.of_epoch(self._seed, 0, self._device))
+            draws = EpochDraws.of_epoch(self._seed, 0, self._device)
+            train_epoch(self._trainer, few, draws, 0)
             num_images += len(few)
         return num_images / (time.perf_counter() - start)
 
@@ -118,14 +141,20 @@ class TrialRun:
     def weights(self) -> dict[str, Any]:
         """Return the model's ``state_dict`` as ``model``, and what images and classes it is for.
 
-        The keys ``channels``, ``height``, ``width`` and ``num_classes`` are whole numbers.
+        The keys ``channels``, ``height``, ``width``, ``num_classes`` and ``bits`` are numbers;
+        ``class_names`` is a list, or None if the classes have no names; ``found`` is a line about
+        the files that it was trained on.
         """
         channels, height, width = self._train.image_shape
+        names = self._train.class_names
         return {
             "channels": channels,
             "height": height,
             "width": width,
             "num_classes": self._train.num_classes,
+            "bits": self._train.bits,
+            "class_names": None if names is None else list(names),
+            "found": self._train.found,
             "model": self.model.state_dict(),
         }
 
@@ -167,19 +196,30 @@ class TrialRun:
             mean=mean,
             std=std,
             seed=self._seed,
+            cosine_scale=config.losses.cosine_scale,
         ).to(self._device)
         if config.training.channels_last and model.has_convolutions:
             model.to(memory_format=torch.channels_last)
         losses = build_losses(
             config.losses,
             num_classes=self._train.num_classes,
-            feature_dim=config.model.feature_dim,
+            feature_dim=model.head.in_features,
+            num_images=len(self._train),
         ).to(self._device)
-        views = ViewMaker(
-            config, model, clean=losses.needs_clean_view, noisy=losses.needs_noisy_view
-        )
-        optimizer = build_optimizer(config.optimizer, model.parameters())
+        views = ViewMaker(config, model, self._train.bits)
+        freeze_layers(model, config.model)
+        (_, parameters), *slower = trained_parameters(model, config.model.layer_decay)
+        optimizer = build_optimizer(config.optimizer, parameters, losses.parameters(), slower)
         batch_size = config.training.batch_size
         total_steps = self.max_epochs * num_batches(len(self._train), batch_size)
-        schedule = build_schedule(config.schedule, optimizer, total_steps)
-        return Trainer(model, losses, views, optimizer, schedule, batch_size)
+        schedule = config.schedule.build(optimizer, total_steps)
+        return Trainer(
+            model,
+            losses,
+            views,
+            optimizer,
+            schedule,
+            batch_size,
+            self.max_epochs,
+            config.training.clip_grad_norm,
+        )

@@ -1,4 +1,4 @@
-"""From a batch of uint8 images to the views that the loss terms look at.
+"""From a batch of integer images to the step that the loss terms look at.
 
 Shapes: B images, C channels, H x W pixels, K classes.
 """
@@ -7,38 +7,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from tunebox.data.augment import augment
-from tunebox.losses.base import View, Views
+from tunebox.data.image_set import to_unit_range
+from tunebox.losses.context import BatchNorm, StepContext, View
 from tunebox.models.base import Classifier
-from tunebox.noise.build import build_noise
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
 
 
-def to_unit_range(images: Tensor) -> Tensor:
-    """Return uint8 images as float32 in [0, 1]."""
-    return images.to(torch.float32).div_(255)
-
-
 class ViewMaker:
-    """Makes the clean and the noisy view of batches as the settings of a trial say.
+    """Makes the step of a batch, with its clean and its noisy view as the settings say.
 
     Args:
-        config: Of the trial.
+        config: Settings of the trial.
         model: In training mode when views are made; batch norm then counts every forward.
-        clean: Whether any loss term looks at the clean view.
-        noisy: Whether any loss term looks at the noisy view.
+        bits: White is ``2**bits - 1`` in the batches.
     """
 
-    def __init__(self, config: TrialConfig, model: Classifier, *, clean: bool, noisy: bool) -> None:
-        assert clean or noisy
+    def __init__(self, config: TrialConfig, model: Classifier, bits: int = 8) -> None:
         self._model = model
-        self._clean, self._noisy = clean, noisy
-        self._augmentation = config.augmentation
+        self._bits = bits
+        self._clean, self._noisy = (view in config.losses.views for view in ("clean", "noisy"))
+        self._augment = config.augmentation.build(bits)
         self._shares_augmentation = config.losses.view == "same"
         self._joint_forward = config.losses.forward == "joint"
-        self._noise = build_noise(config.losses.noise) if config.losses.noise else None
+        self._num_copies = config.losses.num_copies
+        self._noise = config.losses.noise.build() if config.losses.noise else None
         self._device = model.mean.device
         on_gpu = self._device.type == "cuda"
         precision = config.training.precision
@@ -46,28 +41,71 @@ class ViewMaker:
         self._channels_last = config.training.channels_last and model.has_convolutions
         self._one_hot = torch.eye(model.head.out_features, device=self._device)
 
-    def make(self, batch: Tensor, labels: Tensor, draws: EpochDraws) -> Views:
-        """Return the views of ``batch``, ``(B, C, H, W)`` uint8, with ``labels``, ``(B,)``."""
+    def make(
+        self, batch: Tensor, labels: Tensor, indices: Tensor, progress: float, draws: EpochDraws
+    ) -> StepContext:
+        """Return the step of a batch.
+
+        Args:
+            batch: ``(B, C, H, W)``, uint8 or uint16.
+            labels: ``(B,)``, int64.
+            indices: ``(B,)``, places of the images in the training part.
+            progress: Share of the whole training that is done, in [0, 1).
+            draws: Generators of the epoch.
+        """
         clean, noisy = self.images(batch, draws)
         clean_features, noisy_features = self._features(clean, noisy)
-        return Views(
-            labels,
-            self._one_hot.index_select(0, labels),
-            self._model.head,
-            self._view(clean_features),
-            self._view(noisy_features),
+        copies: tuple[View, ...] = ()
+        if self._num_copies > 1 and noisy is not None and noisy_features is not None:
+            copies = tuple(map(self._view, noisy_features.chunk(self._num_copies)))
+            noisy, noisy_features = noisy[: len(labels)], noisy_features[: len(labels)]
+        images = {"clean": clean, "noisy": noisy}
+        features = {"clean": clean_features, "noisy": noisy_features}
+        return StepContext(
+            labels=labels,
+            one_hot=self._one_hot.index_select(0, labels),
+            indices=indices,
+            images={name: value for name, value in images.items() if value is not None},
+            views={name: self._view(f) for name, f in features.items() if f is not None},
+            model=self._model,
+            forward=self.forward,
+            progress=progress,
+            generator=draws.terms,
+            noisy_copies=copies,
         )
 
+    def forward(self, images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+        """Return the view of other images; see `tunebox.losses.context.Forward`."""
+        updating = [
+            module
+            for module in self._model.modules()
+            if isinstance(module, _BatchNorm) and module.training and batch_norm == "frozen"
+        ]
+        try:
+            for module in updating:
+                module.eval()
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+                features = self._forward(images)
+            return self._view(features)
+        finally:
+            for module in updating:
+                module.train()
+
     def images(self, batch: Tensor, draws: EpochDraws) -> tuple[Tensor | None, Tensor | None]:
-        """Return the clean and the noisy images, float32 in [0, 1]; None for a view unused."""
+        """Return the clean and the noisy images, float32 in [0, 1]; None for a view unused.
+
+        Several noisy copies of the batch lie one after the other: one forward sees all of them.
+        """
         clean = noisy = None
         if self._clean or self._shares_augmentation:
-            clean = to_unit_range(augment(batch, self._augmentation, draws.clean))
+            clean = to_unit_range(self._augment(batch, draws.clean), self._bits)
         if self._noisy:
             assert self._noise is not None
             source = clean
             if source is None or not self._shares_augmentation:
-                source = to_unit_range(augment(batch, self._augmentation, draws.noisy))
+                source = to_unit_range(self._augment(batch, draws.noisy), self._bits)
+            if self._num_copies > 1:
+                source = source.repeat(self._num_copies, 1, 1, 1)
             noisy = self._noise(source, draws.noisy)
         return clean if self._clean else None, noisy
 
@@ -89,9 +127,7 @@ class ViewMaker:
             images = images.contiguous(memory_format=torch.channels_last)
         return self._model.features(images)
 
-    def _view(self, features: Tensor | None) -> View | None:
-        if features is None:
-            return None
+    def _view(self, features: Tensor) -> View:
         # The head is cheap, so it works in float32: losses see logits that were never rounded.
         features = features.float()
         return View(features, self._model.head(features))

@@ -1,0 +1,3 @@
+from tests.remote.fake_ray import ray
+
+__all__ = ["ray"]

@@ -1,0 +1,436 @@
+"""The command line: one function per command, which parses, calls a verb and prints.
+
+Each command imports what it needs: torch, Ray and MLflow take seconds to import.
+"""
+
+import json
+import random
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import typer.exceptions
+from pydantic import ValidationError
+
+import tunebox
+from tunebox.cli import cluster as cli_cluster
+from tunebox.cli.cluster import Cluster
+from tunebox.cli.common import Out, TrackingUri, TrustCode
+from tunebox.cli.confirm import confirm
+from tunebox.cli.parts import parts
+from tunebox.cli.search import search
+from tunebox.cli.terminal import accept_all_characters, complain, make_console, say
+from tunebox.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_TROUBLE,
+    EXIT_USER_ERROR,
+    OptionError,
+    TuneboxError,
+    describe_os_error,
+)
+from tunebox.spec.search_options import REPLAYABLE, spelling
+from tunebox.text import printable, shell_command
+
+app = typer.Typer(
+    name="tunebox",
+    help="Search the training settings of robust image classifiers: "
+    "the Pareto front of clean against noisy accuracy.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+spaces_app = typer.Typer(
+    help="List the search files that ship, or check one.\n\n"
+    "Example: tunebox spaces check my_search.yaml",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+app.add_typer(spaces_app, name="spaces")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    accept_all_characters()
+    try:
+        sys.exit(app(standalone_mode=False))
+    except OptionError as error:
+        _fail(f"{spelling(error.name)}{error.message}")
+    except TuneboxError as error:
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder that is gone or cannot be written
+        _fail(describe_os_error(error))
+    except typer.exceptions.TyperException as error:
+        _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tunebox {tunebox.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.command()(search)
+app.command()(confirm)
+app.command()(cli_cluster.attach)
+app.command()(cli_cluster.stop)
+app.command()(cli_cluster.doctor)
+app.command()(parts)
+
+
+@app.command()
+def front(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Show all settings, not only those that differ.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the fronts as JSON, for other programs.")
+    ] = False,
+    out: Out = None,
+) -> None:
+    """Print the front of a search, or of several side by side with their hypervolumes.
+
+    Example: tunebox front digits-1
+    """
+    from tunebox.cli.confirm_tables import confirmed_table, describe_confirmed
+    from tunebox.cli.front_table import front_data, print_front
+    from tunebox.cli.tables import comparison_table, describe_constraints
+    from tunebox.records.confirmed_table import read_confirmed
+    from tunebox.records.trial_tables import read_log
+    from tunebox.verbs.results import find_search
+
+    folders = [(name, find_search(name, out)) for name in names]
+    logs = [(name, read_log(folder)) for name, folder in folders]
+    if as_json:
+        typer.echo(json.dumps([front_data(name, log) for name, log in logs], indent=2))
+        return
+    console = make_console()
+    for (name, log), (_, folder) in zip(logs, folders, strict=True):
+        confirmed = read_confirmed(folder)
+        print_front(console, name, log, wide=wide, confirmed=confirmed)
+        if confirmed is not None:
+            console.print(confirmed_table(confirmed, name))
+            for line in describe_confirmed(confirmed):
+                console.print(f"  {line}", soft_wrap=True)
+        for line in describe_constraints(log):
+            console.print(f"  {line}", soft_wrap=True)
+        for path in (folder.front, folder.report, folder.front_png):
+            if path.exists():
+                console.print(f"  {path}", soft_wrap=True)
+    if len(logs) > 1:
+        console.print(comparison_table(logs))
+
+
+@app.command()
+def report(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="File to write. [default: report.html in the folder of the search; of several "
+            "searches, in the current folder]",
+        ),
+    ] = None,
+    opens: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    out: Out = None,
+) -> None:
+    """Write a search, or several side by side, as one page that needs no network.
+
+    It shows the front, the methods, which settings matter, and how the trials learned.
+
+    Example: tunebox report digits-1 --open
+    """
+    path = tunebox.report(names, to=to, out=out)
+    say(str(path))
+    if opens:
+        webbrowser.open(path.resolve().as_uri())
+
+
+@app.command()
+def replay(
+    recording: Annotated[
+        str, typer.Argument(help="Name or folder of a search whose trials were not stopped.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE,..",
+            help="Settings to compare with the defaults; each --set is a row. "
+            f"KEY is one of {', '.join(REPLAYABLE)}.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of trials that run at the same time.")
+    ] = 8,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Budget of epochs that all trials train together. [default: 32 full trainings]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Number of searches in a row, each with its own random seed.")
+    ] = 5,
+    out: Out = None,
+) -> None:
+    """Compare settings of a search on recorded learning curves; nothing is trained.
+
+    A recording is a search with --min-epochs equal to --max-epochs, so that no trial was stopped.
+
+    Example: tunebox replay digits-1 --set min_epochs=2 --set min_epochs=8,reduction_factor=3
+    """
+    from tunebox.cli.tables import replay_table
+    from tunebox.verbs import replay as verb
+
+    console = make_console()
+    rows = [verb.parse_settings(text) for text in settings or []]
+    with console.status("replaying", spinner="line"):
+        comparison = verb.replay(
+            recording, settings=rows, workers=workers, budget=budget, seeds=seeds, out=out
+        )
+    console.print(replay_table(comparison))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A search.")],
+    to: Annotated[Path, typer.Option(help="Output folder; each trial gets a folder in it.")],
+    pick: Annotated[
+        str,
+        typer.Option(
+            help="Trials of the front: all, knee, best:METRIC, or compromise:METRIC>=VALUE, the "
+            "best within a bound; or the id of any trial."
+        ),
+    ] = "all",
+    out: Out = None,
+) -> None:
+    """Export trials of a search, each as a folder with a trial file, the weights and a card.
+
+    Example: tunebox export digits-1 --pick knee --to exported
+    """
+    from tunebox.records.model_folder import TRIAL_FILE, WEIGHTS_FILE
+
+    exported = tunebox.export(name, pick=pick, to=to, out=out)
+    for folder in exported.folders:
+        say(printable(str(folder)))
+        if not (folder / WEIGHTS_FILE).exists():
+            say("  no weights: a search keeps those of its front only; train the trial with")
+            say(f"  {shell_command('tunebox', 'train', folder / TRIAL_FILE)}")
+    for note in exported.notes:
+        say(note)
+    for problem in exported.problems:
+        complain(f"error: {printable(problem)}")
+    if exported.problems:
+        raise typer.Exit(EXIT_TROUBLE)
+
+
+@app.command()
+def train(
+    file: Annotated[str, typer.Argument(help="A fixed trial file, or - for standard input.")],
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Number of epochs. [default: the file's]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed of the training. [default: the file's]")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the model. [default: <out>/trained-1, ..]")
+    ] = None,
+    trust_code: TrustCode = False,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Train a fixed trial file to full length, and write a model folder like that of export.
+
+    Example: tunebox train exported/0042/trial.yaml --seed 1
+    """
+    from tunebox.cli.epoch_bar import epoch_bar
+
+    console = make_console()
+    with epoch_bar(console) as on_epoch:
+        result = tunebox.train(
+            file,
+            max_epochs=max_epochs,
+            seed=seed,
+            to=to,
+            trust_code=trust_code,
+            out=out,
+            tracking_uri=tracking_uri,
+            on_epoch=on_epoch,
+        )
+    console.print(f"model   {result.folder}", soft_wrap=True)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
+    evaluation = shell_command("tunebox", "evaluate", result.folder)
+    following = [f"next    {evaluation}"] if result.is_classifier else []
+    for line in (*following, *result.warnings):
+        console.print(line, soft_wrap=True)
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
+    seed: Annotated[int, typer.Option(help="Random seed of the perturbations.")] = 0,
+    trust_code: TrustCode = False,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
+
+    Example: tunebox evaluate exported/0042
+    """
+    from tunebox.cli.tables import evaluation_table
+
+    console = make_console()
+    result = tunebox.evaluate(
+        folder, seed=seed, trust_code=trust_code, out=out, tracking_uri=tracking_uri
+    )
+    console.print(evaluation_table(result.report, f"{folder} on the test part"))
+    for path in result.files:
+        console.print(f"  {path}", soft_wrap=True)
+    for line in (f"MLflow  {result.tracking_uri}", *result.warnings):
+        console.print(line, soft_wrap=True)
+
+
+@app.command()
+def sync(
+    name: Annotated[str, typer.Argument(help="A search.")],
+    out: Out = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of MLflow. [default: as in the search, without user and password]"
+        ),
+    ] = None,
+) -> None:
+    """Send to MLflow what a search could not send, because MLflow was down or it was killed.
+
+    Example: tunebox sync digits-1
+    """
+    result = tunebox.sync(name, out=out, tracking_uri=tracking_uri)
+    console = make_console()
+    for line in (*result.warnings, *(f"refused {refusal}" for refusal in result.refusals)):
+        console.print(line, soft_wrap=True)
+    store = f"MLflow at {result.tracking_uri}"
+    console.print(f"delivered {result.num_delivered} updates to {store}", soft_wrap=True)
+    if result.num_waiting:
+        left = f"{store} still lacks {result.num_waiting} updates ({result.error})"
+        complain(f"error: {printable(left)}; run the same command again later")
+    elif result.error is not None:
+        complain(f"error: {printable(f'{store}: {result.error}')}")
+    if result.num_waiting or result.error is not None:
+        raise typer.Exit(EXIT_TROUBLE)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+    cluster: Cluster = None,
+) -> None:
+    """Serve MLflow's pages for the searches in <out>, or on a cluster, until Ctrl-C.
+
+    Example: tunebox ui --port 5001
+    """
+    if cluster is not None:
+        from tunebox.verbs.cluster_ui import tunnel_to_pages
+
+        if (host, out, tracking_uri) != ("127.0.0.1", None, None):
+            raise TuneboxError(
+                "--cluster forwards 127.0.0.1 to MLflow on the head; leave out --host, --out and "
+                "--tracking-uri"
+            )
+        tunnel_to_pages(cluster, port, say)
+        return
+    from tunebox.verbs.ui import serve
+
+    raise typer.Exit(serve(host, port, out, tracking_uri, say))
+
+
+@spaces_app.callback(invoke_without_command=True)
+def spaces(context: typer.Context) -> None:
+    """List the search files that ship.
+
+    Example: tunebox spaces
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from tunebox.cli.tables import spaces_table
+    from tunebox.spec.load import load_spec, shipped_files
+
+    specs = [load_spec(str(path)) for path in shipped_files()]
+    make_console().print(spaces_table(specs))
+
+
+@spaces_app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A search file, or - for standard input.")],
+    seed: Annotated[int, typer.Option(help="Random seed of the sampled trials.")] = 0,
+    data: Annotated[
+        bool, typer.Option("--data", help="Read all images too, and say what is in them.")
+    ] = False,
+) -> None:
+    """Check a search file and print five trials drawn from it.
+
+    Example: tunebox spaces check my_search.yaml --data
+    """
+    from tunebox.cli.data_check import check_data
+    from tunebox.cli.tables import describe_settings
+    from tunebox.spec.load import load_spec
+    from tunebox.spec.sample import sample_values
+    from tunebox.spec.slips import likely_slips
+    from tunebox.verbs.own_parts import check_own_parts
+
+    spec = load_spec(file)
+    check_own_parts(spec)
+    console = make_console()
+    for line in likely_slips(spec):
+        console.print(f"warning: {line}", soft_wrap=True)
+    check_data(console, spec.first_trial().data, reads_all=data)
+    leaves = len(spec.space.leaves)
+    console.print(
+        f"{spec.source.name} is valid: {leaves} searched leaves, "
+        f"objectives {', '.join(spec.objectives)}",
+        soft_wrap=True,
+    )
+    if spec.constraints:
+        console.print(f"constraints {spec.constraint_set}", soft_wrap=True)
+    if not leaves:
+        console.print("nothing is searched: a fixed trial, for tunebox train")
+        return
+    generator = random.Random(seed)
+    for values in spec.start:
+        console.print(f"- start with {describe_settings(values)}")
+    for _ in range(5):
+        console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
+
+
+def _message(error: typer.exceptions.TyperException) -> str:
+    formatted = getattr(error, "format_message", None)
+    message = " ".join(str(formatted() if formatted else error).split())
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):  # typer leaves out what was typed
+        message = f"{message.partition(',')[0]}, got {cause.errors()[0]['input']!r}"
+    return message
+
+
+def _fail(message: str) -> None:
+    complain(f"error: {printable(message)}")  # a file may have a line break in its name
+    sys.exit(EXIT_USER_ERROR)

@@ -1,0 +1,125 @@
+"""Reads many image files in threads, and collects what cannot be read. Imports no torch."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from tunebox.data.image_file import ImageFileError, ImageInfo
+from tunebox.errors import DataError, first_line
+
+_Result = TypeVar("_Result")
+Progress = Callable[[int, int], None]  # how many files are done, of how many
+
+_SHOWN = 10
+_AHEAD = 256  # files that are read before their results are taken: keeps all threads busy
+# The file may be whole, and be read the next time: leaving it out would change what is trained on.
+_PASSING = {
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+    *(errno.ENOMEM, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+}
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be read as an image."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+@dataclass(frozen=True)
+class Read(Generic[_Result]):
+    """What a file gave: its result, or why it has none."""
+
+    path: Path
+    result: _Result | None
+    bad: BadFile | None
+
+
+def read_files(
+    files: Sequence[Path],
+    read: Callable[[Path], _Result],
+    progress: Progress | None = None,
+) -> Iterator[Read[_Result]]:
+    """Yield what ``read`` returns for each file, in order; it runs on all cores at hand.
+
+    Raises:
+        DataError: A file could not be reached, which says nothing about its content.
+    """
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(_num_threads()) as pool,
+    ):
+        # A decoder warns of what it puts right, and with threads there is one filter for all.
+        warnings.simplefilter("ignore")
+        waiting = iter(files)
+        futures = deque(pool.submit(_attempt, path, read) for path in islice(waiting, _AHEAD))
+        for done in range(1, len(files) + 1):
+            yield futures.popleft().result()
+            futures += [pool.submit(_attempt, path, read) for path in islice(waiting, 1)]
+            if progress is not None:
+                progress(done, len(files))
+
+
+def _num_threads() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _attempt(path: Path, read: Callable[[Path], _Result]) -> Read[_Result]:
+    try:
+        return Read(path, read(path), None)
+    except MemoryError:
+        raise DataError(f"{path}: too little memory to read it") from None
+    except Exception as error:  # decoders raise nearly everything for damaged content
+        if isinstance(error, OSError) and error.errno in _PASSING:
+            raise DataError(f"{path}: {error.strerror}; try again") from None
+        return Read(path, None, BadFile(path, _reason(error)))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, as the end of a sentence that its path begins."""
+    if isinstance(error, ImageFileError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be opened ({error.strerror})"
+    if type(error).__name__ == "UnidentifiedImageError":  # its text is an address in memory
+        return "is no image of a known format"
+    return f"is damaged ({type(error).__name__}: {first_line(error)})"
+
+
+def describe_bad_files(bad: Sequence[BadFile], num_files: int) -> str:
+    """Return the first ten bad files with their reasons, and how many there are, in one line."""
+    shown = "; ".join(map(str, bad[:_SHOWN]))
+    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return f"{len(bad):,} of {num_files:,} images cannot be read: {shown}{more}"
+
+
+def describe_infos(infos: Iterable[ImageInfo]) -> str:
+    """Return formats, modes, depths and sizes of files, with how many have each, in one line."""
+    infos = list(infos)
+    kinds = Counter(f"{info.format} {info.mode} of {info.bits} bits" for info in infos)
+    sizes = Counter((info.width, info.height) for info in infos)
+    text = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    if len(sizes) <= 3:
+        pixels = ", ".join(f"{count:,} of {w}x{h}" for (w, h), count in sizes.most_common())
+    else:
+        (least_w, least_h), (most_w, most_h) = min(sizes, key=_area), max(sizes, key=_area)
+        pixels = f"{len(sizes):,} sizes from {least_w}x{least_h} to {most_w}x{most_h}"
+    return f"{text}; {pixels} pixels"
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]

@@ -1,0 +1,68 @@
+"""When a search ends: budgets, and a front that no longer improves. No Ray, no clock."""
+
+from tunebox.decisions.trials import TrialLog, TrialRecord
+from tunebox.pareto.hypervolume import RunningHypervolume
+from tunebox.spec.search_settings import SearchSettings
+
+
+class Budget:
+    """Measures what a search has spent and reached, and says when and why it ends.
+
+    ``epochs`` is spent when all trials together have reported so many. ``time_budget`` is spent
+    when that many seconds have passed; those of an earlier run of the same search do not count.
+    ``hypervolume_stalls`` compares the hypervolume ``h`` of the front of all trials that have
+    ended with ``g``, that of the front ``trials`` ends before: it stalls when
+    ``h < (1 + tolerance) * g``. It cannot stall before ``trials + 1`` trials have ended, nor while
+    the front has no hypervolume. The number of trials is limited elsewhere.
+    """
+
+    def __init__(self, search: SearchSettings, log: TrialLog) -> None:
+        """Start with nothing spent; ``log`` holds the trials that are counted."""
+        self._search = search
+        self._log = log
+        self._epochs = 0
+        self._volume = RunningHypervolume(log.objectives.reference_costs)
+        self._volumes = [0.0]  # after each end of a trial
+
+    def reported(self) -> None:
+        """Count an epoch."""
+        self._epochs += 1
+
+    def ended(self, trial: TrialRecord) -> None:
+        """Measure the front after the end of a trial."""
+        if self._log.has_result(trial):
+            self._volume.add(self._log.objectives.costs(trial.last_metrics))
+        self._volumes.append(self._volume.value)
+
+    def go_on(self) -> str:
+        """Return a remark on how a resume goes on, and on the option without which it would not."""
+        search = self._search
+        if search.epochs is not None and self._epochs >= search.epochs:
+            return f"with --epochs N, N above the {self._epochs} that are spent"
+        if self._stalls() is not None:
+            return "with stop_when changed or taken out in its search.yaml"
+        if search.time_budget is not None:
+            return f"goes on for {search.time_budget:g} s, or --time-budget SECONDS"
+        return "goes on"
+
+    def spent(self, seconds: float) -> str | None:
+        """Return why the search is to end ``seconds`` after its start, None if it goes on."""
+        search = self._search
+        if search.epochs is not None and self._epochs >= search.epochs:
+            return f"the budget of {search.epochs} epochs is spent"
+        if search.time_budget is not None and seconds >= search.time_budget:
+            return f"the time budget of {search.time_budget:g} s is spent"
+        return self._stalls()
+
+    def _stalls(self) -> str | None:
+        if self._search.stop_when is None:
+            return None
+        rule = self._search.stop_when.hypervolume_stalls
+        if len(self._volumes) > rule.trials:
+            before = self._volumes[-1 - rule.trials]
+            if self._volumes[-1] < (1 + rule.tolerance) * before:
+                return (
+                    f"the hypervolume stalls: the last {rule.trials} trials raised it by less than "
+                    f"{rule.tolerance:g} of {before:.4g}"
+                )
+        return None

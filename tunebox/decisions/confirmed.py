@@ -1,0 +1,239 @@
+"""What a confirmation says about a search: its trials, its front, and how much too good it was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tunebox.decisions.confirm import Candidate, Retrained, collect, searched_costs
+from tunebox.decisions.trials import TrialLog
+from tunebox.pareto.confirmed import (
+    Means,
+    alike_neighbours,
+    front_of_means,
+    front_shares,
+    hypervolume_interval,
+    means_of,
+    student_quantile,
+    with_searched,
+)
+from tunebox.pareto.front import knee_index
+from tunebox.pareto.objectives import FloatArray, Objectives
+
+TEST = "test_"  # before the name of a metric: measured on the test part
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and half the width of its 95 % interval, NaN where too few seeds tell it."""
+
+    value: float
+    half_width: float
+
+
+@dataclass(frozen=True)
+class ConfirmedTrial:
+    """A trial of the search that was trained again with new seeds.
+
+    Attributes:
+        trial_id: Its name in the search.
+        num_seeds: New seeds that ended.
+        num_collapsed: Those of them that diverged or collapsed.
+        searched: Its objectives in the search, of one seed; empty unless it finished there.
+        means: Objectives on the validation part, over the new seeds.
+        test_means: The same on the test part; without those that are not measured there.
+        best_guesses: The means with the search's own result as one seed more, taken back by what
+            such results were too good: by these trials are compared.
+        front_share: Probability that it is on the true front of the trials compared.
+        on_front: Whether it is on the front of the best guesses.
+        is_knee: Whether it is the knee of that front.
+        alike: Its neighbours on that front from which it cannot be told apart.
+    """
+
+    trial_id: str
+    num_seeds: int
+    num_collapsed: int
+    searched: dict[str, float]
+    means: dict[str, Estimate]
+    test_means: dict[str, Estimate]
+    best_guesses: dict[str, float]
+    front_share: float
+    on_front: bool = False
+    is_knee: bool = False
+    alike: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A confirmed search.
+
+    Attributes:
+        trials: Those with at least one new seed; the front first, in its order.
+        hypervolume: Of the front.
+        too_good: By how much the search's results of its own front were better than the means
+            over new seeds, by objective; in the direction of the objective.
+        too_good_on_test: The same, compared with the means on the test part.
+        objectives: Of the search.
+    """
+
+    trials: list[ConfirmedTrial]
+    hypervolume: Estimate
+    too_good: dict[str, Estimate]
+    too_good_on_test: dict[str, Estimate] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+
+    @property
+    def front(self) -> list[ConfirmedTrial]:
+        """The front, best in the first objective first."""
+        return [trial for trial in self.trials if trial.on_front]
+
+    def trial(self, trial_id: str) -> ConfirmedTrial | None:
+        """Return a trial by its name, None if it was not trained again."""
+        return next((trial for trial in self.trials if trial.trial_id == trial_id), None)
+
+
+def confirmed(
+    candidates: Sequence[Candidate], log: TrialLog, front: Sequence[str], seed: int = 0
+) -> Confirmed | None:
+    """Return what the retrainings in ``log`` say; None while none has ended.
+
+    Args:
+        candidates: The trials that they repeat.
+        log: The retrainings.
+        front: The trials on the search's own front.
+        seed: Of the draws of true means.
+    """
+    found = collect(candidates, log)
+    known = [index for index, retrained in enumerate(found) if len(retrained.costs)]
+    if not known:
+        return None
+    candidates, found = [candidates[i] for i in known], [found[i] for i in known]
+    return _Summary(candidates, found, log.objectives, front, seed).result()
+
+
+class _Summary:
+    """The parts of a `Confirmed`, computed from costs."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        found: Sequence[Retrained],
+        objectives: Objectives,
+        front: Sequence[str],
+        seed: int,
+    ) -> None:
+        self._candidates = candidates
+        self._found = found
+        self._objectives = objectives
+        self._on_own_front = [c.trial_id in front for c in candidates]
+        self._searched = searched_costs(candidates, objectives)
+        collapsed = [retrained.num_collapsed > 0 for retrained in found]
+        seeds = [retrained.costs for retrained in found]
+        self._means = means_of(seeds, collapsed)
+        # of a trial that collapsed, the search shows a seed that did not: that is no third seed
+        own = np.where(np.array(collapsed)[:, None], np.nan, self._searched)
+        self._guesses = means_of(with_searched(own, seeds), collapsed)
+        self._draws = self._guesses.draws(np.random.default_rng(seed))
+        self._test_names, test_seeds = _test_costs(found, objectives)
+        self._test = means_of(test_seeds, collapsed) if self._test_names else None
+
+    def result(self) -> Confirmed:
+        """Return all of it."""
+        front = front_of_means(self._guesses)
+        reference = self._objectives.reference_costs
+        volume = hypervolume_interval(self._guesses, reference, self._draws)
+        shares = front_shares(self._draws)
+        rest = sorted(set(range(len(self._found))) - set(front), key=lambda i: -shares[i])
+        costs = self._guesses.values[front]
+        knee = front[knee_index(costs)]
+        alike = alike_neighbours(self._guesses, front)
+        trials = [
+            self._trial(index, float(shares[index]), index in front, index == knee, alike)
+            for index in [*front, *rest]
+        ]
+        return Confirmed(
+            trials,
+            Estimate(*volume),
+            self._too_good(self._means, self._objectives.names),
+            self._too_good(self._test, self._test_names) if self._test else {},
+            self._objectives.names,
+        )
+
+    def _trial(
+        self,
+        index: int,
+        share: float,
+        on_front: bool,
+        is_knee: bool,
+        alike: Sequence[tuple[int, int]],
+    ) -> ConfirmedTrial:
+        candidate, retrained = self._candidates[index], self._found[index]
+        names = self._objectives.names
+        partners = [(a if b == index else b) for a, b in alike if index in (a, b)]
+        guesses = self._signs(names) * self._guesses.values[index]
+        return ConfirmedTrial(
+            candidate.trial_id,
+            len(retrained.costs),
+            retrained.num_collapsed,
+            {name: candidate.metrics[name] for name in names if candidate.metrics},
+            self._estimates(self._means, names, index),
+            self._estimates(self._test, self._test_names, index) if self._test else {},
+            dict(zip(names, guesses.tolist(), strict=True)),
+            share,
+            on_front,
+            is_knee,
+            tuple(self._candidates[other].trial_id for other in partners),
+        )
+
+    def _signs(self, names: Sequence[str]) -> FloatArray:
+        """Return what makes a value of a cost, which is what makes a cost of a value."""
+        signs = {o.name: -1.0 if o.maximize else 1.0 for o in self._objectives}
+        return np.array([signs[name] for name in names])
+
+    def _estimates(self, means: Means, names: Sequence[str], index: int) -> dict[str, Estimate]:
+        values = self._signs(names) * means.values[index]
+        widths = means.half_widths()[index]
+        return {
+            name: Estimate(float(value), float(width))
+            for name, value, width in zip(names, values, widths, strict=True)
+        }
+
+    def _too_good(self, means: Means, names: Sequence[str]) -> dict[str, Estimate]:
+        columns = [self._objectives.names.index(name) for name in names]
+        searched = self._searched[:, columns]
+        is_shown = np.array(self._on_own_front) & np.isfinite(searched).all(axis=1)
+        rows = [int(row) for row in np.flatnonzero(is_shown)]
+        if not rows:
+            return {}
+        gaps = (means.values - searched)[rows].mean(axis=0)
+        counts = np.array([len(self._found[row].costs) for row in rows])[:, None]
+        # the result of the search is one seed, the mean is n
+        variances = means.errors[rows] ** 2 * (1 + counts)
+        errors = np.sqrt(variances.sum(axis=0)) / len(rows)
+        quantiles = student_quantile(0.975, means.df[rows].max(axis=0))
+        return {
+            name: Estimate(float(gap), float(width))
+            for name, gap, width in zip(names, gaps, quantiles * errors, strict=True)
+        }
+
+
+def _test_costs(
+    found: Sequence[Retrained], objectives: Objectives
+) -> tuple[tuple[str, ...], list[FloatArray]]:
+    """Return the objectives that are measured on the test part, and their costs by trial."""
+    reported = [record.last_metrics for one in found for record in one.records]
+    names = tuple(
+        name for name in objectives.names if any(TEST + name in metrics for metrics in reported)
+    )
+    worst = {o.name: o.reference for o in objectives}
+    signs = {o.name: -1.0 if o.maximize else 1.0 for o in objectives}
+    seeds = [
+        np.array(
+            [
+                [signs[n] * r.last_metrics.get(TEST + n, worst[n]) for n in names]
+                for r in one.records
+            ]
+        ).reshape(len(one.records), len(names))
+        for one in found
+    ]
+    return names, seeds

@@ -1,0 +1,68 @@
+"""All metrics by name. Imports no torch."""
+
+import pkgutil
+from dataclasses import replace
+from importlib import import_module
+
+from tunebox import metrics
+from tunebox.metrics.metric import Metric
+
+
+def _of_predictions() -> list[Metric]:
+    """Return the metrics in ``METRICS`` of each module beside this one."""
+    names = [module.name for module in pkgutil.iter_modules(metrics.__path__)]
+    modules = [import_module(f"tunebox.metrics.{name}") for name in names if name != "catalogue"]
+    return [metric for module in modules for metric in getattr(module, "METRICS", ())]
+
+
+# computed from predictions on the validation part, if `evaluation/metrics` names them
+COMPUTED: dict[str, Metric] = {
+    f"{images}_{metric.name}": replace(
+        metric, name=f"{images}_{metric.name}", meaning=f"{metric.meaning}{where}"
+    )
+    for metric in _of_predictions()
+    for images, where in (
+        ("clean", ""),
+        ("noisy", ", under the noise of `evaluation`, over all of its draws"),
+    )
+}
+
+# measured by the training loop and always reported
+MEASURED: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "train_loss", "mean weighted loss over the batches of the epoch", "loss", "minimize"
+        ),
+        Metric("learning_rate", "learning rate of the last batch of the epoch", "1", None),
+        Metric(
+            "train_seconds",
+            "time of training and evaluation since epoch 0, over all resumes",
+            "seconds",
+            "minimize",
+        ),
+        Metric(
+            "images_per_second",
+            "training images of the epoch divided by the time of its batches",
+            "images/s",
+            "maximize",
+        ),
+        Metric("parameters", "trainable numbers of the model", "numbers", "minimize"),
+    )
+}
+
+# reported as 1 in the last epoch of a trial whose loss exploded while its model guesses
+COLLAPSED = "collapsed"
+DEFAULT_COMPUTED = ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss")
+
+
+def find_metric(name: str) -> Metric | None:
+    """Return the metric ``name``, None if it is unknown.
+
+    ``train_<term>`` is the unweighted mean of a loss term over the epoch, so less is better.
+    """
+    known = COMPUTED.get(name) or MEASURED.get(name)
+    if known is None and name.startswith("train_"):
+        meaning = f"mean unweighted {name.removeprefix('train_')} over the batches of the epoch"
+        return Metric(name, meaning, "loss", "minimize")
+    return known

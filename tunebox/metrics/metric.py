@@ -1,0 +1,54 @@
+"""What a metric is. Imports no torch, so that a search file is checked without it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Prediction = tuple[Tensor, Tensor]  # logits (B, K), labels (B,)
+    Compute = Callable[[Sequence[Prediction]], Tensor]
+
+Direction = Literal["maximize", "minimize"]
+Cadence = Literal["epoch", "rung", "end"]
+Unit = Literal["share", "nats", "score", "loss", "seconds", "images/s", "numbers", "1"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a trial reports.
+
+    Attributes:
+        name: Key of the metric in a report.
+        meaning: One line about the metric.
+        unit: Unit of the value; a share is shown in percent.
+        direction: Which way is better; None where neither is, such as for a learning rate.
+        range: Lowest and highest value that the metric can have.
+        cadence: When the metric is computed: after every epoch, at the rungs and at the end, or
+            after the last epoch only.
+        compute: The scalar of all predictions, given batch by batch; None for a metric that the
+            training loop measures itself.
+    """
+
+    name: str
+    meaning: str
+    unit: Unit
+    direction: Direction | None
+    range: tuple[float, float] = (0.0, math.inf)
+    cadence: Cadence = "epoch"
+    compute: Compute | None = None
+
+    def is_due(self, epoch: int, *, rungs: Collection[int], max_epochs: int) -> bool:
+        """Return whether the metric is computed after ``epoch`` epochs of ``max_epochs``."""
+        if epoch == max_epochs or self.cadence == "epoch":
+            return True
+        return self.cadence == "rung" and epoch in rungs
+
+    @property
+    def has_best_epoch(self) -> bool:
+        """Whether the best epoch of a trial is of interest; that of a cost is not."""
+        return self.direction is not None and self.unit not in ("seconds", "images/s", "numbers")

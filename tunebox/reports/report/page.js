@@ -1,0 +1,266 @@
+"use strict";
+// Draws what the page has as data. Figures are drawn when they come into view.
+
+const main = document.getElementById("main");
+const aside = document.getElementById("trial");
+const wantsDark = window.matchMedia("(prefers-color-scheme: dark)");
+const CONFIG = { displayModeBar: false, responsive: true };
+let data, theme, selected = null;
+const figures = new Map(); // by element: what is drawn there
+
+async function unpack(id) {
+  const text = document.getElementById(id).textContent.trim();
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let place = 0; place < binary.length; place++) bytes[place] = binary.charCodeAt(place);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// "@ink" and the like are colours of the theme.
+function resolve(value) {
+  if (typeof value === "string") return value[0] === "@" ? theme[value.slice(1)] ?? value : value;
+  if (Array.isArray(value)) return value.map(resolve);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolve(inner)]));
+}
+
+function setTheme(name) {
+  theme = data.themes[name];
+  document.documentElement.style.colorScheme = name;
+  for (const [key, colour] of Object.entries(theme)) {
+    document.documentElement.style.setProperty(`--${key}`, colour);
+  }
+  for (const plot of figures.keys()) if (plot.isConnected) draw(plot);
+}
+
+function layoutOf(figure, view, isNarrow) {
+  const axis = { gridcolor: theme.grid, linecolor: theme.muted, zeroline: false, automargin: true };
+  const layout = resolve({
+    margin: { l: 60, r: 20, t: 20, b: 50 },
+    font: { color: "@ink", size: 13, family: "inherit" },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    hoverlabel: { align: "left", bgcolor: "@background", bordercolor: "@muted", font: { color: "@ink" } },
+    hovermode: "closest",
+    legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemsizing: "trace" },
+    uirevision: "stays",
+    ...figure.layout,
+    xaxis: { ...axis, ...figure.layout.xaxis },
+    yaxis: { ...axis, ...figure.layout.yaxis },
+  });
+  for (const named of isNarrow ? layout.annotations ?? [] : []) {
+    named.text = named.text.replace(/^(★ )?.*: /, "$1"); // there is room for the id alone
+  }
+  for (const [path, value] of Object.entries(view?.layout ?? {})) {
+    const keys = path.split(".");
+    const last = keys.pop();
+    const inner = keys.reduce((at, key) => (at[key] ??= {}), layout);
+    inner[last] = structuredClone(value); // plotly changes what it is given
+    if (last === "range") inner.autorange = value === null;
+  }
+  return layout;
+}
+
+function tracesOf(figure, view) {
+  const traces = figure.data.map((trace, number) => {
+    const shown = { ...trace };
+    for (const [key, values] of Object.entries(view?.data ?? {})) shown[key] = values[number];
+    return resolve(shown);
+  });
+  return [...traces, ...chosen(figure, traces)];
+}
+
+// The clicked trial, wherever it is in the figure.
+function chosen(figure, traces) {
+  if (selected === null) return [];
+  return traces.flatMap((trace) => {
+    if (!trace.customdata || trace.visible === false) return [];
+    const places = trace.customdata.flatMap((key, place) => (key === selected ? [place] : []));
+    if (!places.length) return [];
+    const isLine = trace.mode === "lines";
+    return [{
+      type: "scatter",
+      mode: isLine ? "lines" : "markers",
+      x: places.map((place) => trace.x[place]),
+      y: places.map((place) => trace.y[place]),
+      line: { color: theme.ink, width: 4 },
+      marker: { symbol: "circle-open", size: 20, color: theme.ink, line: { width: 3 } },
+      hoverinfo: "skip",
+      showlegend: false,
+    }];
+  });
+}
+
+function draw(plot) {
+  const { figure, number } = figures.get(plot);
+  const view = figure.views[number];
+  Plotly.react(plot, tracesOf(figure, view), layoutOf(figure, view, plot.clientWidth < 600), CONFIG);
+  if (plot.dataset.drawn) return;
+  plot.dataset.drawn = "yes";
+  plot.on("plotly_click", (event) => {
+    const key = event.points[0]?.customdata;
+    if (key) select(key);
+  });
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    watcher.unobserve(target);
+    figures.set(target, target.pending);
+    draw(target);
+  }
+}, { rootMargin: "300px" });
+
+function figureOf(figure) {
+  const plot = element("div", { className: "plot", role: "img", ariaLabel: figure.label });
+  plot.pending = { figure, number: 0 };
+  const buttons = figure.views.map((view, number) => {
+    const button = element("button", { type: "button", textContent: view.label });
+    button.ariaPressed = String(number === 0);
+    button.onclick = () => {
+      plot.pending.number = number;
+      buttons.forEach((other) => (other.ariaPressed = String(other === button)));
+      plot.pending.figure.layout.uirevision = `view ${number} ${Date.now()}`; // leave what was zoomed
+      if (figures.has(plot)) draw(plot);
+    };
+    return button;
+  });
+  const label = figure.label[0].toUpperCase() + figure.label.slice(1);
+  const made = element("figure", { className: figure.is_wide ? "wide" : "" });
+  made.append(element("figcaption", { textContent: label }));
+  if (buttons.length) made.append(element("div", { className: "views" }, ...buttons));
+  made.append(plot);
+  return made;
+}
+
+function tableOf({ headings, rows, keys }) {
+  const cells = (tag, texts) => texts.map((textContent) => element(tag, { textContent }));
+  const body = rows.map((row, number) => {
+    const line = element("tr", {}, ...cells("td", row));
+    const key = keys[number];
+    if (key) {
+      line.dataset.key = key;
+      line.tabIndex = 0;
+      line.onclick = () => select(key);
+      line.onkeydown = (event) => { if (event.key === "Enter") select(key); };
+    }
+    return line;
+  });
+  const head = element("thead", {}, element("tr", {}, ...cells("th", headings)));
+  const table = element("table", {}, head, element("tbody", {}, ...body));
+  return element("div", { className: "scroll" }, table);
+}
+
+function sectionOf(section, id) {
+  const made = element("section", {}, element("h2", { id, textContent: section.title }));
+  made.append(element("p", { className: "sentences", textContent: section.sentences.join(" ") }));
+  if (section.figures.length) {
+    made.append(element("div", { className: "figures" }, ...section.figures.map(figureOf)));
+  }
+  if (section.table) made.append(tableOf(section.table));
+  return made;
+}
+
+function resize() {
+  for (const plot of figures.keys()) if (plot.isConnected) Plotly.Plots.resize(plot);
+}
+
+function select(key) {
+  const isOpen = selected !== null;
+  selected = key;
+  for (const plot of figures.keys()) if (plot.isConnected) draw(plot);
+  for (const row of document.querySelectorAll("tr[data-key]")) {
+    row.classList.toggle("selected", row.dataset.key === key);
+  }
+  for (const plot of aside.querySelectorAll(".plot")) figures.delete(plot);
+  aside.hidden = key === null;
+  aside.replaceChildren();
+  if (key !== null) aside.append(...detailsOf(key, data.trials[key]));
+  if (document.body.classList.toggle("open", key !== null) !== isOpen) resize();
+}
+
+function detailsOf(key, trial) {
+  const close = element("button", { type: "button", className: "close", textContent: "Close" });
+  close.onclick = () => select(null);
+  const picks = trial.picks.length ? `: ${trial.picks.join(", ")}` : "";
+  const made = [close, element("h3", { textContent: key })];
+  const reason = trial.reason ? ` (${trial.reason})` : "";
+  made.push(element("div", { textContent: `${trial.state}${reason} after ${trial.epochs} epochs${picks}` }));
+  const code = element("code", { textContent: trial.command });
+  const copy = element("button", { type: "button", textContent: "Copy" });
+  copy.onclick = () => copyText(code, copy);
+  made.push(element("p", {}, code, " ", copy));
+  if (trial.curves) {
+    const figure = {
+      views: [],
+      data: Object.entries(trial.curves).map(([name, y], number) => ({
+        type: "scatter", mode: "lines", name: name.replaceAll("_", " "), x: trial.epoch, y,
+        line: { color: `@c${number}`, width: 2, dash: ["solid", "dash", "dot", "dashdot"][number] },
+      })),
+      layout: { margin: { l: 45, r: 10, t: 10, b: 35 }, xaxis: { title: { text: "epoch" } } },
+    };
+    const plot = element("div", { className: "plot" });
+    figures.set(plot, { figure, number: 0 });
+    requestAnimationFrame(() => plot.isConnected && window.Plotly && draw(plot));
+    made.push(plot);
+  } else {
+    made.push(element("p", { textContent: "Its curve is not on this page, but in history.parquet." }));
+  }
+  for (const [title, values] of [["setting", trial.settings], ["metric", trial.metrics]]) {
+    const rows = Object.entries(values).map(([name, value]) => [name, String(value)]);
+    made.push(tableOf({ headings: [title, "value"], rows, keys: [] }));
+  }
+  return made;
+}
+
+async function copyText(code, button) {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch { // not allowed on this page: leave it selected
+    getSelection().selectAllChildren(code);
+  }
+}
+
+async function start() {
+  if (!("DecompressionStream" in window)) {
+    document.getElementById("loading").textContent = "This page needs a browser of 2023 or later.";
+    return;
+  }
+  const library = unpack("plotly");
+  data = JSON.parse(await unpack("data"));
+  setTheme(wantsDark.matches ? "dark" : "light");
+  main.replaceChildren();
+  const nav = document.getElementById("nav");
+  data.groups.forEach((group, number) => {
+    main.append(element("h1", { textContent: group.title }));
+    main.append(element("p", { className: "summary", textContent: group.summary }));
+    group.sections.forEach((section, place) => {
+      const id = `s${number}-${place}`;
+      main.append(sectionOf(section, id));
+      if (number === 0 || place === 0) {
+        const name = data.groups.length > 1 && number > 0 ? group.title : section.title;
+        nav.append(element("a", { href: `#${id}`, textContent: name }));
+      }
+    });
+  });
+  document.getElementById("theme").onclick = () => {
+    setTheme(theme === data.themes.dark ? "light" : "dark");
+  };
+  wantsDark.addEventListener("change", () => setTheme(wantsDark.matches ? "dark" : "light"));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") select(null); });
+  await new Promise(requestAnimationFrame); // texts and tables first: the library takes longer
+  document.head.append(element("script", { textContent: await library }));
+  for (const plot of main.querySelectorAll(".plot")) watcher.observe(plot);
+  document.body.dataset.ready = "yes";
+}
+
+start();

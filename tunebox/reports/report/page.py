@@ -1,0 +1,146 @@
+"""The page of a report: sections and trials as one file that needs no other."""
+
+import base64
+import functools
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tunebox.records.files import write_text
+from tunebox.reports.report import comparison, front, gains, learning, methods, settings
+from tunebox.reports.report.palette import BACKGROUND, COLOURS
+from tunebox.reports.report.section import Section
+from tunebox.reports.report.study import Study, count, rounded
+from tunebox.text import shell_command
+
+_SECTIONS = (
+    front.section,
+    methods.section,
+    settings.importance_section,
+    settings.slice_section,
+    settings.parallel_section,
+    learning.section,
+    gains.section,
+)
+_MAX_CURVES = 1000  # of trials that are not on the front: a page stays below 3 MB
+_THEME = {
+    "light": {"ink": "#1B1F24", "muted": "#6A737D", "grid": "#D5DAE0"},
+    "dark": {"ink": "#E6EAEE", "muted": "#9AA4AE", "grid": "#3A424B"},
+}
+
+
+def write_report(studies: Sequence[Study], path: Path) -> None:
+    """Write the report of one or more searches as a page, in one step."""
+    write_text(path, report_page(studies))
+
+
+def report_page(studies: Sequence[Study]) -> str:
+    """Return the report of one or more searches as HTML.
+
+    The page has all it needs in it, the library that draws included, packed so that it is small.
+    """
+    groups: list[tuple[str, str, list[Section]]] = []
+    if len(studies) > 1:
+        groups.append(("Comparison", "", [comparison.section(studies)]))
+    for study in studies:
+        made = [section(study) for section in _SECTIONS]
+        groups.append((study.name, _summary(study), [s for s in made if s is not None]))
+    trials: dict[str, Any] = {}
+    for study in studies:
+        trials |= _trials(study)
+    data = {
+        "groups": [
+            {"title": title, "summary": summary, "sections": [asdict(s) for s in sections]}
+            for title, summary, sections in groups
+        ],
+        "trials": trials,
+        "themes": {name: _theme(name) for name in BACKGROUND},
+    }
+    here = files("tunebox.reports.report")
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    parts = {
+        "TITLE": escape(", ".join(study.name for study in studies)),
+        "STYLE": here.joinpath("page.css").read_text(encoding="utf-8"),
+        "DATA": _packed(text),
+        "PLOTLY": packed_library(),
+        "SCRIPT": here.joinpath("page.js").read_text(encoding="utf-8"),
+    }
+    page = here.joinpath("page.html").read_text(encoding="utf-8")
+    for name, part in parts.items():
+        page = page.replace(f"<!--{name}-->", part, 1)
+    return page
+
+
+@functools.cache
+def packed_library() -> str:
+    """Return the library that draws, for the page."""
+    from plotly.offline import get_plotlyjs
+
+    return _packed(get_plotlyjs())
+
+
+def _packed(text: str) -> str:
+    """Return text for the page, which a browser unpacks with `DecompressionStream`."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _theme(name: str) -> dict[str, str]:
+    colours = {f"c{number}": colour for number, colour in enumerate(COLOURS[name])}
+    return {"background": BACKGROUND[name], **_THEME[name], **colours}
+
+
+def _summary(study: Study) -> str:
+    log = study.log
+    states = [trial.state.value for trial in log.trials.values()]
+    each = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    start = f"{study.question} " if study.question else ""
+    constraints = f"; on the front if {log.constraints}" if log.constraints else ""
+    return (
+        f"{start}{count(len(log.trials), 'trial')} ({each or 'none yet'}), "
+        f"{count(log.epochs_spent, 'epoch')}, hypervolume {log.hypervolume():.4f}{constraints}"
+    )
+
+
+def _trials(study: Study) -> dict[str, Any]:
+    """Return what the page shows of each trial, by its key."""
+    all_of_them = list(study.log.trials.values())
+    with_curve = {trial.trial_id for trial in study.sample(all_of_them, _MAX_CURVES)}
+    out = [] if study.out is None else ["--out", str(study.out)]
+    trials = {}
+    for trial in all_of_them:
+        is_on_front = trial.trial_id in study.front_ids
+        objectives = study.log.objectives.names
+        names = list(trial.last_metrics) if is_on_front else objectives
+        entry: dict[str, Any] = {
+            "state": trial.state.value,
+            "reason": trial.reason,
+            "epochs": trial.epochs,
+            "picks": study.picks.get(trial.trial_id, []),
+            "metrics": {
+                name: rounded(trial.last_metrics[name])
+                for name in names
+                if name in trial.last_metrics
+            },
+            "settings": {
+                path: rounded(value) if isinstance(value, float) else value
+                for path, value in trial.settings.items()
+            },
+            "command": shell_command(
+                *("tunebox", "export", study.name, "--pick", trial.trial_id),
+                *("--to", "exported", *out),
+            ),
+        }
+        if trial.trial_id in with_curve:
+            reports = learning.thinned(trial.history)
+            entry["epoch"] = [report.epoch for report in reports]
+            entry["curves"] = {
+                name: [rounded(r.metrics[name]) if name in r.metrics else None for r in reports]
+                for name in objectives
+            }
+        trials[study.key(trial)] = entry
+    return trials

@@ -1,0 +1,69 @@
+"""The settings of ``tunebox confirm``: each once, with its help and its bounds."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypedDict
+
+from pydantic import Field
+
+from tunebox.settings import Settings
+from tunebox.spec.search_options import SearchOption, options_of, search_options
+from tunebox.spec.search_settings import Option
+
+SHARE_OF_SEARCH = 0.3  # of the search's epochs, which a confirmation trains unless told otherwise
+RUN_OPTIONS = (  # of a search, that say where and how fast it runs
+    *("cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures", "time_budget"),
+    "address",
+)
+
+
+class ConfirmSettings(Settings):
+    """What is trained again; a name in backticks in a description is another setting."""
+
+    seeds: Annotated[int, Option()] = Field(
+        5, ge=1, le=1000, description="New seeds that a trial gets at most."
+    )
+    budget: Annotated[
+        int | None,
+        Option(
+            metavar="EPOCHS",
+            default="30 % of the search's, and enough for two seeds of each trial of its front",
+        ),
+    ] = Field(
+        None,
+        ge=1,
+        description="Budget of epochs that all retrainings train together, those of earlier calls "
+        "included.",
+    )
+    layers: Annotated[int, Option()] = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Layers of non-domination whose trials may be trained again; the front is the "
+        "first.",
+    )
+    pick: Annotated[list[str], Option(metavar="PICK", default="chosen by layers")] = Field(
+        default_factory=list,
+        description="Trials to train again instead: all of the front, knee, best:METRIC or the id "
+        "of a trial; may be given several times.",
+    )
+
+
+class ConfirmOptions(TypedDict, total=False):
+    """Keyword options of `tunebox.confirm`: `ConfirmSettings`, and where the trials run."""
+
+    seeds: int
+    budget: int | None
+    layers: int
+    pick: list[str]
+    cpus_per_trial: float | Literal["node"]
+    gpus_per_trial: float | Literal["auto"]
+    max_concurrent: int | None
+    max_failures: int
+    time_budget: float | None
+    address: str | None
+
+
+def confirm_options() -> Iterator[SearchOption]:
+    """Yield the options of ``tunebox confirm`` in the order in which they are documented."""
+    yield from options_of(ConfirmSettings)
+    yield from (option for option in search_options() if option.name in RUN_OPTIONS)

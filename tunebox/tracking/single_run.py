@@ -1,0 +1,91 @@
+"""One MLflow run that is no part of a search, written at once by a verb that waits for it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tunebox.decisions.trials import Report
+from tunebox.errors import RecordsError
+from tunebox.records.evaluation_table import EvaluationRow
+from tunebox.records.provenance import provenance_tags
+from tunebox.tracking.reasons import public_reason
+from tunebox.tracking.runs import RunState, Update
+from tunebox.tracking.stores import public_uri, responsive_client
+
+
+def write_single_run(tracking_uri: str, out: Path, run: RunState) -> str:
+    """Write ``run``, with all its points, into the experiment of all searches; return its id.
+
+    Args:
+        tracking_uri: Address of MLflow's store.
+        out: The folder of all searches; artifacts go there when the store is a database.
+        run: What is written; it ends now.
+
+    Raises:
+        RecordsError: MLflow did not take it.
+    """
+    from mlflow.exceptions import MlflowException
+
+    update = Update(
+        params=run.params,
+        points=tuple(run.points),
+        files=run.files,
+        status=(run.status, time.time()),
+    )
+    try:
+        with responsive_client():
+            from tunebox.tracking.client import Store
+
+            store = Store(tracking_uri, out)
+            run_id = store.create(run, {}).run_id
+            store.send(run_id, update)
+    except (MlflowException, OSError) as error:
+        reason = public_reason(error, tracking_uri)
+        raise RecordsError(
+            f"MLflow at {public_uri(tracking_uri)} did not take the run {run.name}: {reason}"
+        ) from error
+    return run_id
+
+
+def record_evaluation(
+    folder: Path,
+    rows: Sequence[EvaluationRow],
+    files: Sequence[Path],
+    *,
+    tracking_uri: str,
+    out: Path,
+    seed: int,
+    extra: Mapping[str, float] | None = None,
+) -> str:
+    """Write an evaluation as one MLflow run; return the run's id.
+
+    Args:
+        folder: The model folder.
+        rows: One for each perturbation.
+        files: Kept with the run.
+        tracking_uri: Address of MLflow's store.
+        out: The folder of all searches.
+        seed: Random seed of the perturbations.
+        extra: Further metrics, such as ``curvature/mean``.
+
+    Raises:
+        RecordsError: MLflow did not take it.
+    """
+    metrics = {f"test/{name}": value for name, value in (extra or {}).items()}
+    for row in rows:
+        path = f"test/{row.perturbation}"
+        if row.strength_name != "none":
+            path += f"/{row.strength:.6g}"
+        metrics |= {f"{path}/accuracy": row.accuracy, f"{path}/loss": row.loss}
+    name, now = folder.resolve().name, time.time()
+    tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name, **provenance_tags()}
+    run = RunState(
+        name=f"evaluation-{name}",
+        params={"seed": seed, "part": "test"},
+        tags=tags,
+        start_time=now,
+        points=[Report(0, metrics, now)],
+        status="FINISHED",
+        files=tuple(files),
+    )
+    return write_single_run(tracking_uri, out, run)

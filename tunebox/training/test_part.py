@@ -1,0 +1,38 @@
+"""Metrics of a trained model on the test part, for confirmations of a search."""
+
+from __future__ import annotations
+
+import functools
+
+from tunebox.data.image_set import ImageSet
+from tunebox.data.parts import load_test_part
+from tunebox.data.settings import DataSettings
+from tunebox.errors import DataError
+from tunebox.models.base import Classifier
+from tunebox.spec.trial_config import TrialConfig
+from tunebox.training.evaluate import Evaluator
+
+PREFIX = "test_"
+
+
+def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float]:
+    """Return the metrics of ``evaluation/metrics`` on the test part, as ``test_<metric>``.
+
+    The noise is that of the settings, as on the validation part.
+
+    Raises:
+        DataError: The test part is absent or damaged, or has classes that the model lacks.
+    """
+    test = _test_part(config.data)
+    if test.num_classes > model.head.out_features:
+        raise DataError(
+            f"the test part has {test.num_classes} classes, the model {model.head.out_features}; "
+            "give it test images of the same classes"
+        )
+    evaluate = Evaluator(test.to(model.mean.device), config.evaluation)
+    return {f"{PREFIX}{name}": value for name, value in evaluate(model).items()}
+
+
+@functools.lru_cache(maxsize=1)
+def _test_part(settings: DataSettings) -> ImageSet:
+    return load_test_part(settings)

@@ -1,0 +1,44 @@
+"""``tunebox export``: trials of a search as folders with a trial file, weights and a card."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunebox.records.trial_tables import read_log
+from tunebox.text import shell_command
+from tunebox.verbs.results import find_search
+
+if TYPE_CHECKING:
+    from tunebox.records.export import Exported
+
+
+def export(
+    name: str, *, to: str | Path, pick: str = "all", out: str | Path | None = None
+) -> "Exported":
+    """Write trials of the search ``name`` into ``to``, a folder each.
+
+    Args:
+        name: Name of the search.
+        to: Folder for the folders of the trials; made when absent.
+        pick: ``all`` of the front, its ``knee``, ``best:METRIC``, ``compromise:METRIC>=VALUE``
+            (the best in the other objectives within a bound), or the id of a trial. The knee is
+            that of the confirmed front where there is one.
+        out: Folder of all searches.
+
+    Raises:
+        RecordsError: No such search, trial or metric, or a target that exists.
+    """
+    from tunebox.records.confirmed_table import read_confirmed
+    from tunebox.records.export import export_trials, pick_trials
+
+    folder = find_search(name, out)
+    confirmed = read_confirmed(folder)
+    picks = pick_trials(read_log(folder), pick, confirmed)
+    exported = export_trials(folder, picks, Path(to), confirmed)
+    if pick == "knee" and confirmed is None:
+        where = [] if out is None else ["--out", str(out)]
+        again = shell_command("tunebox", "confirm", name, *where)
+        exported.notes.append(
+            "picked by the search's own results, of one seed; to train the front again with "
+            f"others: {again}"
+        )
+    return exported

@@ -1,0 +1,32 @@
+"""Findings of ``tunebox doctor``."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of one check.
+
+    Attributes:
+        level: ``error`` if the finding keeps a search from running as it should.
+        what: One word for what was checked.
+        text: What was found, and what to do about a warning or an error.
+    """
+
+    level: Level
+    what: str
+    text: str
+
+
+def has_error(findings: Iterable[Finding]) -> bool:
+    """Return whether any of ``findings`` is an error."""
+    return any(finding.level == "error" for finding in findings)
+
+
+def says_error(printed: str) -> bool:
+    """Return whether the lines printed by ``tunebox doctor`` have an error."""
+    return any(line.split()[:1] == ["error"] for line in printed.splitlines())

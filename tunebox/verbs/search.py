@@ -1,0 +1,210 @@
+"""``tunebox search``: run a new search, or resume one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Unpack
+
+from tunebox.decisions.events import Event, MakeObserver
+from tunebox.decisions.trials import TrialRecord
+from tunebox.errors import SearchFileError
+from tunebox.parts.code import code_files, write_code
+from tunebox.records.confirm_plan import read_plan
+from tunebox.records.files import remove_unfinished, write_text
+from tunebox.records.journal import cut_journal, make_journal, read_journal
+from tunebox.records.lock import locked
+from tunebox.records.search_folder import SearchFolder, create_folder, open_folder, reserved_name
+from tunebox.records.warm_start import keep_trials, warm_start
+from tunebox.spec.load import SearchFile, load_spec
+from tunebox.spec.search_options import SearchOptions, check_names
+from tunebox.spec.search_settings import default_out
+from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.slips import likely_slips
+from tunebox.spec.write import search_yaml
+from tunebox.text import shell_command
+from tunebox.tracking.stores import resolve_tracking_uri
+from tunebox.tracking.sync import search_tracking_uri
+from tunebox.verbs.data_check import write_bad_files
+from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.own_parts import check_own_parts
+from tunebox.verbs.results import SearchResult
+from tunebox.verbs.resume import check_num_trials, resumed_spec, resumed_state
+from tunebox.verbs.running import Callbacks, run_to_end
+
+if TYPE_CHECKING:
+    from tunebox.decisions.state import SearchState
+    from tunebox.engine.nodes.preparation import NodeReport
+
+
+def search(
+    file: SearchFile | None = None,
+    *,
+    resume: bool = False,
+    tracking_uri: str | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    note: Callable[[str], None] | None = None,
+    display: MakeObserver | None = None,
+    **options: Unpack[SearchOptions],
+) -> SearchResult:
+    """Search ``file`` on the Ray cluster at hand and return what was found.
+
+    Args:
+        file: Path of a search file, name of a shipped one, ``-`` for standard input, a search
+            file as a dict, or a checked one; None for ``digits``.
+        resume: Continue the search ``name``, which no process runs, instead: finished trials
+            are not run again, others continue from their last checkpoint. More ``trials`` extend a
+            search that has ended. ``file`` stays None.
+        tracking_uri: Address of MLflow; None for ``MLFLOW_TRACKING_URI``, else a database in
+            ``out``.
+        on_event: Called with every event (`tunebox.decisions.events`), in order, after the state
+            of the search has been updated.
+        note: Called with lines that a person may want to read, such as what the cluster has and
+            the restart of a trial.
+        display: Called with the name, the settings and the trials of the search before it
+            begins; the observer that it returns gets the events.
+        options: Settings of ``search`` in a search file (``trials``, ``max_epochs``, ``seed``,
+            ``name``, ``out``, ..). They override the file's; None leaves the file's. With
+            ``resume``, only those that a resume may change; a time budget counts
+            from the resume. ``address="none"`` runs the trials in this process, without Ray.
+
+    Raises:
+        TuneboxError: A mistake that the user can correct; no trial has been started.
+    """
+    check_names(options)
+    given = {key: value for key, value in options.items() if value is not None}
+    callbacks = Callbacks(on_event, note)
+    if resume:
+        return _resume(file, tracking_uri, callbacks, display, given)
+    spec = searchable_spec(file, given)
+    with reserved_name(Path(spec.search.out), spec.search.name, spec.stem) as name:
+        named = spec.search.model_copy(update={"name": name})  # the records have the name
+        return _start(replace(spec, search=named), name, tracking_uri, callbacks, display)
+
+
+def _start(
+    spec: SearchSpec,
+    name: str,
+    tracking_uri: str | None,
+    callbacks: Callbacks,
+    display: MakeObserver | None,
+) -> SearchResult:
+    out = Path(spec.search.out)
+    uri = resolve_tracking_uri(tracking_uri, out)
+    for line in likely_slips(spec):
+        callbacks.note(f"warning: {line}")
+    check_own_parts(spec)
+    known = _known_trials(spec, callbacks)
+    from tunebox.decisions.state import SearchState
+
+    with prepared_executor(spec, spec.search.trials, callbacks.note) as (spec, report):
+        folder = create_folder(out, name)
+        with locked(folder.lock, callbacks.note):
+            make_journal(folder.journal, name)
+            keep_trials(known, folder.warm_start)
+            write_code(code_files(spec.code, spec.references), folder.code)
+            spec = replace(spec, code=replace(spec.code, copies=folder.code))
+            write_text(folder.search_file, search_yaml(spec))  # from here on it can be resumed
+            write_bad_files(report.bad_files, folder.bad_files)
+            state = SearchState.of(spec, known)
+            return _run(spec, state, report, folder, uri, callbacks, display)
+
+
+def searchable_spec(file: SearchFile | None, options: Mapping[str, Any]) -> SearchSpec:
+    """Return the checked search file ``file``, None for ``digits``, with ``options`` applied.
+
+    Raises:
+        SearchFileError: It cannot be run, or has nothing to search.
+    """
+    spec = load_spec("digits" if file is None else file, options)
+    if not spec.space.leaves:
+        raise SearchFileError(
+            f"{spec.source.name}: nothing to search, no setting is a distribution; "
+            "train it with: tunebox train"
+        )
+    return spec
+
+
+def _resume(
+    file: SearchFile | None,
+    tracking_uri: str | None,
+    callbacks: Callbacks,
+    display: MakeObserver | None,
+    given: dict[str, Any],
+) -> SearchResult:
+    name, out = given.pop("name", None), Path(given.pop("out", default_out()))
+    if file is not None or name is None:
+        raise SearchFileError(
+            "a resume needs the name of a search and no file, its settings are in its folder; "
+            f"got the name {name!r} and the file {file!r}"
+        )
+    folder = open_folder(out, name)
+    plan = read_plan(folder)
+    if plan is not None:
+        raise SearchFileError(
+            f"{name} confirms the search {plan.search}; go on with it by: tunebox confirm "
+            f"{plan.search}"
+        )
+    with locked(folder.lock, callbacks.note):
+        spec = resumed_spec(folder, given)
+        journal = read_journal(folder.journal)
+        state = resumed_state(folder, spec, journal.events)
+        check_num_trials(spec, len(state.log.planned))
+        reason = _reason_for_no_trial(state)
+        if reason is not None:
+            words = [] if str(out) == default_out() else ["--out", str(out)]
+            go_on = shell_command("tunebox", "search", "--resume", name, *words)
+            callbacks.note(
+                f"{name}: {reason}, so nothing is trained; to continue: {go_on}"
+                f"    # {state.budget.go_on()}"
+            )
+        num_trials = 0 if reason else state.num_left
+        with prepared_executor(spec, num_trials, callbacks.note) as (spec, report):
+            cut_journal(folder.journal, journal)
+            remove_unfinished(folder.root)
+            if num_trials:
+                write_bad_files(report.bad_files, folder.bad_files)
+            uri = search_tracking_uri(folder, tracking_uri)
+            if journal.warning is not None:
+                callbacks.note(journal.warning)
+                report.notes.append(journal.warning)
+            return _run(spec, state, report, folder, uri, callbacks, display)
+
+
+def _known_trials(spec: SearchSpec, callbacks: Callbacks) -> list[TrialRecord]:
+    """Return the trials of earlier searches that this one learns from, and note their numbers."""
+    out = Path(spec.search.out)
+    earlier = [warm_start(spec, open_folder(out, name)) for name in spec.search.warm_start]
+    for line in (line for one in earlier for line in one.lines):
+        callbacks.note(line)
+    return [trial for one in earlier for trial in one.trials]
+
+
+def _reason_for_no_trial(state: "SearchState") -> str | None:
+    """Return why no trial will run although some are left."""
+    return state.budget.spent(seconds=0.0) if state.num_left else None
+
+
+def _run(
+    spec: SearchSpec,
+    state: "SearchState",
+    report: "NodeReport",
+    folder: SearchFolder,
+    uri: str,
+    callbacks: Callbacks,
+    display: MakeObserver | None,
+) -> SearchResult:
+    from tunebox.reports.report_files import ReportFiles
+
+    return run_to_end(
+        spec,
+        state,
+        report,
+        folder,
+        uri,
+        callbacks,
+        display,
+        last=ReportFiles(folder, spec, state.log),
+        num_trials=0 if _reason_for_no_trial(state) else state.num_left,
+    )

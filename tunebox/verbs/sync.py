@@ -1,0 +1,47 @@
+"""``tunebox sync``: send to MLflow what a search could not send."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunebox.records.journal import read_journal
+from tunebox.records.lock import locked
+from tunebox.records.run_end import read_run_end
+from tunebox.tracking.sync import search_tracking_uri
+from tunebox.verbs.results import find_search
+from tunebox.verbs.resume import resumed_spec, resumed_state
+
+if TYPE_CHECKING:
+    from tunebox.tracking.sync import SyncResult
+
+
+def sync(
+    name: str, *, out: str | Path | None = None, tracking_uri: str | None = None
+) -> "SyncResult":
+    """Send the updates of the search ``name`` that MLflow does not have, and report on them.
+
+    Args:
+        name: Name of a search that does not run.
+        out: Output folder of all searches.
+        tracking_uri: Address of MLflow; None for the one that the search was given. User and
+            password are not kept: give them again, or in ``MLFLOW_TRACKING_URI``.
+
+    Raises:
+        RecordsError: There is no such search in ``out``, it has no journal, or it still runs.
+    """
+    folder = find_search(name, out)
+    with locked(folder.lock):
+        journal = read_journal(folder.journal)
+        uri = search_tracking_uri(folder, tracking_uri)
+        from tunebox.records.journal_log import note_weights
+        from tunebox.records.trial_tables import mend_tables
+        from tunebox.tracking.sync import sync_search
+
+        spec = resumed_spec(folder, {})
+        state = resumed_state(folder, spec, journal.events)
+        note_weights(state.log, folder)
+        mend_tables(folder, state.log, spec.space.leaves)
+        result = sync_search(folder, spec, state.log, read_run_end(folder.run_end), uri)
+    if journal.warning is None:
+        return result
+    return replace(result, warnings=[journal.warning, *result.warnings])
