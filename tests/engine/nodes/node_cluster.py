@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,8 +89,17 @@ class NodeCluster:
         self.wait_for_nodes(2)
 
     def wait_for_nodes(self, number: int) -> None:
+        self._wait_until(lambda nodes: sum(node["Alive"] for node in nodes) >= number)
+
+    def wait_until_dead(self, node_id: str) -> None:
+        """Wait until Ray has noticed that a node was killed, which takes it some seconds."""
+        self._wait_until(
+            lambda nodes: not any(node["Alive"] for node in nodes if node["NodeID"] == node_id)
+        )
+
+    def _wait_until(self, is_so: Callable[[list[dict[str, Any]]], bool]) -> None:
         deadline = time.monotonic() + 60
-        while sum(node["Alive"] for node in self._ray.global_state.node_table()) < number:
+        while not is_so(self._ray.global_state.node_table()):
             assert time.monotonic() < deadline
             time.sleep(0.2)
 

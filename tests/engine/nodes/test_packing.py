@@ -141,6 +141,7 @@ def test_a_node_that_joins_and_is_not_excluded_is_measured(
     assert gpus in (1, 0.5)
     assert f"{gpus:g} GPUs a trial (images per second by trials at once: 1: " in line
     cluster.kill(unfit)
+    cluster.wait_until_dead(unfit)
 
 
 @pytest.mark.slow
