@@ -2,8 +2,9 @@
 
 from rich.table import Table
 
-from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial
-from tunebox.reports.format import format_estimate, format_metric
+from tunebox.decisions.confirmed import Confirmed
+from tunebox.reports.confirmed_cells import cells, headings
+from tunebox.reports.format import format_estimate
 
 
 def confirmed_table(result: Confirmed, name: str) -> Table:
@@ -11,16 +12,10 @@ def confirmed_table(result: Confirmed, name: str) -> Table:
     front = result.front
     title = f"Confirmed front of {name}: {len(front)} of {len(result.trials)} trials trained again"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("trial")
-    table.add_column("seeds", justify="right")
-    for objective in result.objectives:
-        table.add_column(objective, justify="right")
-        table.add_column("in the search", justify="right")
-        if any(objective in trial.test_means for trial in result.trials):
-            table.add_column("on test", justify="right")
-    table.add_column("on the front", justify="right")
+    for number, heading in enumerate(headings(result)):
+        table.add_column(heading, justify="left" if number == 0 else "right")
     for trial in result.trials:
-        table.add_row(*_row(trial, result))
+        table.add_row(*cells(result, trial))
     table.caption_justify = "left"
     table.caption = (
         "Means over new seeds ± half the width of a 95 % interval. On the front: the probability; "
@@ -28,20 +23,6 @@ def confirmed_table(result: Confirmed, name: str) -> Table:
         "what such results were too good, as one seed more."
     )
     return table
-
-
-def _row(trial: ConfirmedTrial, result: Confirmed) -> list[str]:
-    collapsed = f", {trial.num_collapsed} collapsed" if trial.num_collapsed else ""
-    cells = [trial.trial_id, f"{trial.num_seeds}{collapsed}"]
-    for objective in result.objectives:
-        searched = trial.searched.get(objective)
-        cells.append(format_estimate(objective, trial.means[objective]))
-        cells.append("-" if searched is None else format_metric(objective, searched))
-        if any(objective in other.test_means for other in result.trials):
-            test = trial.test_means.get(objective)
-            cells.append("-" if test is None else format_estimate(objective, test))
-    star = " *" if trial.on_front else "  "
-    return [*cells, f"{100 * trial.front_share:.0f} %{star}"]
 
 
 def describe_confirmed(result: Confirmed) -> list[str]:

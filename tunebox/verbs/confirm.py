@@ -39,6 +39,7 @@ from tunebox.spec.seeded import seed_path, seeded_spec
 from tunebox.spec.write import search_yaml
 from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult, find_search
 from tunebox.verbs.running import Callbacks, run_to_end
 
@@ -109,7 +110,12 @@ def confirm(
         log = read_log(searched)
         spec = load_spec(str(searched.search_file), code=searched.code)
         run = _Confirmation(searched, folder, log, spec, settings, given)
-        return run.run(tracking_uri, callbacks, display)
+        result = run.run(tracking_uri, callbacks, display)
+    try:
+        report(name, out=out)
+    except RecordsError as error:  # what is confirmed is in its table
+        callbacks.note(str(error))
+    return result
 
 
 @contextmanager

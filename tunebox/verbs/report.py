@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tunebox.errors import RecordsError
+from tunebox.records.confirmed_table import read_confirmed
 from tunebox.records.trial_tables import read_log
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.yaml_source import read_yaml
@@ -36,8 +37,9 @@ def report(
         # the code of the user's own that it names is not run: a report needs the settings alone
         spec = spec_from_source(read_yaml(folder.search_file), checks_trials=False)
         place = None if out is None else str(out)
+        log, new_seeds = read_log(folder), read_confirmed(folder)
         leaves = spec.space.leaves
-        studies.append(Study(folder.name, read_log(folder), leaves, spec.question, place))
+        studies.append(Study(folder.name, log, leaves, spec.question, place, new_seeds))
     default = folders[0].report if len(folders) == 1 else Path("report.html")
     path = Path(to) if to is not None else default
     if path.is_dir():

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from tests.records.make_log import CLEAN, NOISY, OBJECTIVES, START, make_log, make_trial
 from tests.reports.report.pages import study_of
+from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, Estimate
 from tunebox.decisions.trials import TrialLog, TrialState
 from tunebox.pareto.objectives import Objective, Objectives
-from tunebox.reports.report import comparison, front, gains, learning, methods, settings
+from tunebox.reports.report import (
+    comparison,
+    confirmed,
+    front,
+    gains,
+    learning,
+    methods,
+    settings,
+)
 from tunebox.reports.report.section import Section, Table
 from tunebox.reports.report.study import Study
 
@@ -166,3 +178,81 @@ def test_hypervolumes_only_where_they_can_be_compared(study: Study) -> None:
     assert {trace["name"] for trace in figure.data if "customdata" in trace} == {
         *("made-1", "small-1", "far-1"),
     }
+
+
+def _estimates(*values: float) -> dict[str, Estimate]:
+    return {
+        name: Estimate(value, 0.02) for name, value in zip(OBJECTIVES.names, values, strict=True)
+    }
+
+
+def _confirmed() -> Confirmed:
+    """b alone is better than thought; a and c cannot be told apart; c has collapsed once."""
+    rows = [
+        ("b", 3, 0, (0.8, 0.8), (0.82, 0.83), True, True, ()),
+        ("c", 2, 1, (0.5, 0.9), (0.5, 0.85), True, False, ("a",)),
+        ("a", 1, 0, (0.9, 0.5), (0.6, 0.5), False, False, ()),
+    ]
+    trials = [
+        ConfirmedTrial(
+            trial_id,
+            num_seeds,
+            num_collapsed,
+            dict(zip(OBJECTIVES.names, searched, strict=True)),
+            _estimates(*means)
+            if num_seeds > 1
+            else {
+                name: Estimate(value, math.nan)
+                for name, value in zip(OBJECTIVES.names, means, strict=True)
+            },
+            {"clean_accuracy": Estimate(means[0] - 0.01, 0.03)},
+            dict(zip(OBJECTIVES.names, means, strict=True)),
+            0.5,
+            on_front,
+            is_knee,
+            alike,
+        )
+        for trial_id, num_seeds, num_collapsed, searched, means, on_front, is_knee, alike in rows
+    ]
+    too_good = {"clean_accuracy": Estimate(0.093, 0.01), "noisy_accuracy": Estimate(-0.004, 0.02)}
+    return Confirmed(trials, Estimate(0.61, 0.01), too_good, {}, OBJECTIVES.names)
+
+
+def test_new_seeds_in_words(study: Study) -> None:
+    assert confirmed.section(study) is None
+    section = confirmed.section(replace(study, confirmed=_confirmed()))
+    assert section is not None
+    said = " ".join(section.sentences)
+    assert "3 trials were trained again with 6 new seeds in all; 2 of them are on the front" in said
+    assert "with hypervolume 0.6100 ± 0.0100. The knee is b." in said
+    assert (
+        "were 9.30 points too good in clean accuracy (± 1.00 points) and 0.40 points too bad"
+        in (said)
+    )
+    assert "Neighbours that cannot be told apart: a and c." in said
+    assert "Seeds of c collapsed or diverged." in said
+    rows = table(section)
+    assert [row["trial"] for row in rows] == ["b", "c", "a"]
+    assert rows[0]["clean accuracy"] == "82.00 ± 2.00 %"
+    assert rows[0]["on test"] == "81.00 ± 3.00 %"
+    assert rows[1]["seeds"] == "2, 1 collapsed"
+    assert rows[2]["noisy accuracy"] == "50.00 % (one seed)"
+
+
+def test_bars_are_intervals_and_lines_come_from_the_numbers_of_the_search(study: Study) -> None:
+    section = confirmed.section(replace(study, confirmed=_confirmed()))
+    assert section is not None
+    [figure] = section.figures
+    drawn = {
+        (key, trace["x"][i], trace["y"][i], trace["error_x"]["array"][i])
+        for trace in figure.data
+        if "customdata" in trace
+        for i, key in enumerate(trace["customdata"])
+    }
+    assert drawn == {
+        ("made-1/b", 0.82, 0.83, 0.02),
+        ("made-1/c", 0.5, 0.85, 0.02),
+        ("made-1/a", 0.6, 0.5, 0.0),  # one seed has no interval
+    }
+    lines = next(trace for trace in figure.data if trace["mode"] == "lines")
+    assert lines["x"][:3] == [0.8, 0.82, None]

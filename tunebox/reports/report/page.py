@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tunebox.records.files import write_text
-from tunebox.reports.report import comparison, front, gains, learning, methods, settings
+from tunebox.reports.report import (
+    comparison,
+    confirmed,
+    front,
+    gains,
+    learning,
+    methods,
+    settings,
+)
 from tunebox.reports.report.palette import BACKGROUND, COLOURS
 from tunebox.reports.report.section import Section
 from tunebox.reports.report.study import Study, count, rounded
@@ -20,6 +28,7 @@ from tunebox.text import shell_command
 
 _SECTIONS = (
     front.section,
+    confirmed.section,
     methods.section,
     settings.importance_section,
     settings.slice_section,

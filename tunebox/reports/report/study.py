@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from tunebox.decisions.comparable import Comparable, comparable
+from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.importance import Importance, importances
 from tunebox.decisions.trials import TrialLog, TrialRecord
 from tunebox.metrics.catalogue import find_metric
@@ -28,6 +29,7 @@ class Study:
         leaves: Its searched settings; without them, sections about settings are left out.
         question: What the search asks, empty if its file does not say.
         out: Folder of all searches, as the commands of the user need it; None for the default.
+        confirmed: What new seeds say of it, None if it was not confirmed.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Study:
     leaves: tuple[Leaf, ...] = ()
     question: str = ""
     out: str | None = None
+    confirmed: Confirmed | None = None
 
     @cached_property
     def branch(self) -> str | None:
