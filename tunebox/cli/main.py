@@ -6,7 +6,6 @@ Each command imports what it needs: torch, Ray and MLflow take seconds to import
 import json
 import random
 import sys
-import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from tunebox.cli.cluster import Cluster
 from tunebox.cli.common import Out, TrackingUri, TrustCode
 from tunebox.cli.confirm import confirm
 from tunebox.cli.parts import parts
+from tunebox.cli.report import report
 from tunebox.cli.search import search
 from tunebox.cli.terminal import accept_all_characters, complain, make_console, say
 from tunebox.errors import (
@@ -82,6 +82,7 @@ def _top(
 
 app.command()(search)
 app.command()(confirm)
+app.command()(report)
 app.command()(cli_cluster.attach)
 app.command()(cli_cluster.stop)
 app.command()(cli_cluster.doctor)
@@ -130,32 +131,6 @@ def front(
                 console.print(f"  {path}", soft_wrap=True)
     if len(logs) > 1:
         console.print(comparison_table(logs))
-
-
-@app.command()
-def report(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
-    to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.html",
-            help="File to write. [default: report.html in the folder of the search; of several "
-            "searches, in the current folder]",
-        ),
-    ] = None,
-    opens: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    out: Out = None,
-) -> None:
-    """Write a search, or several side by side, as one page that needs no network.
-
-    It shows the front, the methods, which settings matter, and how the trials learned.
-
-    Example: tunebox report digits-1 --open
-    """
-    path = tunebox.report(names, to=to, out=out)
-    say(str(path))
-    if opens:
-        webbrowser.open(path.resolve().as_uri())
 
 
 @app.command()

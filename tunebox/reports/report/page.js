@@ -4,9 +4,11 @@
 const main = document.getElementById("main");
 const aside = document.getElementById("trial");
 const wantsDark = window.matchMedia("(prefers-color-scheme: dark)");
+const PAUSE = 3000; // milliseconds between two questions for newer data
 const CONFIG = { displayModeBar: false, responsive: true };
 let data, theme, selected = null;
 const figures = new Map(); // by element: what is drawn there
+const shown = new Map(); // by place and label: the figures of the sections
 
 async function unpack(id) {
   const text = document.getElementById(id).textContent.trim();
@@ -40,7 +42,7 @@ function setTheme(name) {
   for (const plot of figures.keys()) if (plot.isConnected) draw(plot);
 }
 
-function layoutOf(figure, view, isNarrow) {
+function layoutOf(figure, view, zoom, isNarrow) {
   const axis = { gridcolor: theme.grid, linecolor: theme.muted, zeroline: false, automargin: true };
   const layout = resolve({
     margin: { l: 60, r: 20, t: 20, b: 50 },
@@ -50,7 +52,7 @@ function layoutOf(figure, view, isNarrow) {
     hoverlabel: { align: "left", bgcolor: "@background", bordercolor: "@muted", font: { color: "@ink" } },
     hovermode: "closest",
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemsizing: "trace" },
-    uirevision: "stays",
+    uirevision: "stays", // what was hidden by a click on the legend stays hidden
     ...figure.layout,
     xaxis: { ...axis, ...figure.layout.xaxis },
     yaxis: { ...axis, ...figure.layout.yaxis },
@@ -64,6 +66,9 @@ function layoutOf(figure, view, isNarrow) {
     const inner = keys.reduce((at, key) => (at[key] ??= {}), layout);
     inner[last] = structuredClone(value); // plotly changes what it is given
     if (last === "range") inner.autorange = value === null;
+  }
+  for (const [axis, range] of Object.entries(zoom)) {
+    Object.assign((layout[axis] ??= {}), { range: [...range], autorange: false });
   }
   return layout;
 }
@@ -99,15 +104,26 @@ function chosen(figure, traces) {
 }
 
 function draw(plot) {
-  const { figure, number } = figures.get(plot);
+  const { figure, number, zoom } = figures.get(plot);
   const view = figure.views[number];
-  Plotly.react(plot, tracesOf(figure, view), layoutOf(figure, view, plot.clientWidth < 600), CONFIG);
+  const layout = layoutOf(figure, view, zoom, plot.clientWidth < 600);
+  Plotly.react(plot, tracesOf(figure, view), layout, CONFIG);
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
   plot.on("plotly_click", (event) => {
     const key = event.points[0]?.customdata;
     if (key) select(key);
   });
+  plot.on("plotly_relayout", (changes) => remember(figures.get(plot)?.zoom, changes));
+}
+
+// Keeps what the user zoomed: newer data come with ranges of their own.
+function remember(zoom, changes) {
+  for (const [path, value] of Object.entries(zoom ? changes : {})) {
+    const [, axis, what] = path.match(/^([xy]axis\d*)\.(range\[0\]|autorange)$/) ?? [];
+    if (what === "autorange") delete zoom[axis];
+    else if (axis) zoom[axis] = [value, changes[`${axis}.range[1]`]];
+  }
 }
 
 const watcher = new IntersectionObserver((entries) => {
@@ -119,16 +135,25 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "300px" });
 
-function figureOf(figure) {
+// A figure that is on the page already gets the newer data, and keeps its zoom and view.
+function figureOf(figure, place) {
+  const key = JSON.stringify([place, figure.label, figure.views.map((view) => view.label)]);
+  if (!shown.has(key)) shown.set(key, newFigure(figure));
+  const made = shown.get(key);
+  made.querySelector(".plot").pending.figure = figure;
+  return made;
+}
+
+function newFigure(figure) {
   const plot = element("div", { className: "plot", role: "img", ariaLabel: figure.label });
-  plot.pending = { figure, number: 0 };
+  plot.pending = { figure, number: 0, zoom: {} };
   const buttons = figure.views.map((view, number) => {
     const button = element("button", { type: "button", textContent: view.label });
     button.ariaPressed = String(number === 0);
     button.onclick = () => {
       plot.pending.number = number;
       buttons.forEach((other) => (other.ariaPressed = String(other === button)));
-      plot.pending.figure.layout.uirevision = `view ${number} ${Date.now()}`; // leave what was zoomed
+      plot.pending.zoom = {};
       if (figures.has(plot)) draw(plot);
     };
     return button;
@@ -163,10 +188,67 @@ function sectionOf(section, id) {
   const made = element("section", {}, element("h2", { id, textContent: section.title }));
   made.append(element("p", { className: "sentences", textContent: section.sentences.join(" ") }));
   if (section.figures.length) {
-    made.append(element("div", { className: "figures" }, ...section.figures.map(figureOf)));
+    const place = `${id} ${section.title}`;
+    const drawn = section.figures.map((figure) => figureOf(figure, place));
+    made.append(element("div", { className: "figures" }, ...drawn));
   }
   if (section.table) made.append(tableOf(section.table));
   return made;
+}
+
+function build() {
+  const parts = [], links = [];
+  data.groups.forEach((group, number) => {
+    parts.push(element("h1", { textContent: group.title }));
+    parts.push(element("p", { className: "summary", textContent: group.summary }));
+    group.sections.forEach((section, place) => {
+      const id = `s${number}-${place}`;
+      parts.push(sectionOf(section, id));
+      if (number === 0 || place === 0) {
+        const name = data.groups.length > 1 && number > 0 ? group.title : section.title;
+        links.push(element("a", { href: `#${id}`, textContent: name }));
+      }
+    });
+  });
+  main.replaceChildren(...parts);
+  document.getElementById("nav").replaceChildren(...links);
+}
+
+// Puts newer data into the page. Zooms, views and the chosen trial stay.
+function update(fresh) {
+  const tables = [...main.querySelectorAll(".scroll")].map((table) => table.scrollTop);
+  const top = window.scrollY;
+  data = fresh;
+  build();
+  main.querySelectorAll(".scroll").forEach((table, place) => (table.scrollTop = tables[place] ?? 0));
+  window.scrollTo(0, top);
+  watch();
+  select(selected in data.trials ? selected : null); // draws
+}
+
+// Figures are drawn when they come into view.
+function watch() {
+  for (const plot of main.querySelectorAll(".plot")) if (!figures.has(plot)) watcher.observe(plot);
+}
+
+// A live page asks its server for newer data.
+async function follow() {
+  const status = document.getElementById("status");
+  let tag = "";
+  for (;;) {
+    await new Promise((done) => setTimeout(done, PAUSE));
+    try {
+      const answer = await fetch("data", { headers: { "If-None-Match": tag }, cache: "no-store" });
+      if (answer.status === 503) status.textContent = await answer.text();
+      if (answer.status === 200) {
+        tag = answer.headers.get("ETag");
+        update(await answer.json());
+      }
+      if (answer.status === 200 || answer.status === 304) status.textContent = "Live";
+    } catch {
+      status.textContent = "The server has ended: this is the last it sent.";
+    }
+  }
 }
 
 function resize() {
@@ -208,7 +290,7 @@ function detailsOf(key, trial) {
       layout: { margin: { l: 45, r: 10, t: 10, b: 35 }, xaxis: { title: { text: "epoch" } } },
     };
     const plot = element("div", { className: "plot" });
-    figures.set(plot, { figure, number: 0 });
+    figures.set(plot, { figure, number: 0, zoom: {} });
     requestAnimationFrame(() => plot.isConnected && window.Plotly && draw(plot));
     made.push(plot);
   } else {
@@ -238,20 +320,7 @@ async function start() {
   const library = unpack("plotly");
   data = JSON.parse(await unpack("data"));
   setTheme(wantsDark.matches ? "dark" : "light");
-  main.replaceChildren();
-  const nav = document.getElementById("nav");
-  data.groups.forEach((group, number) => {
-    main.append(element("h1", { textContent: group.title }));
-    main.append(element("p", { className: "summary", textContent: group.summary }));
-    group.sections.forEach((section, place) => {
-      const id = `s${number}-${place}`;
-      main.append(sectionOf(section, id));
-      if (number === 0 || place === 0) {
-        const name = data.groups.length > 1 && number > 0 ? group.title : section.title;
-        nav.append(element("a", { href: `#${id}`, textContent: name }));
-      }
-    });
-  });
+  build();
   document.getElementById("theme").onclick = () => {
     setTheme(theme === data.themes.dark ? "light" : "dark");
   };
@@ -259,8 +328,9 @@ async function start() {
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") select(null); });
   await new Promise(requestAnimationFrame); // texts and tables first: the library takes longer
   document.head.append(element("script", { textContent: await library }));
-  for (const plot of main.querySelectorAll(".plot")) watcher.observe(plot);
+  watch();
   document.body.dataset.ready = "yes";
+  if (data.is_live) follow();
 }
 
 start();

@@ -53,6 +53,16 @@ def report_page(studies: Sequence[Study]) -> str:
 
     The page has all it needs in it, the library that draws included, packed so that it is small.
     """
+    return page_of([study.name for study in studies], report_data(studies))
+
+
+def report_data(studies: Sequence[Study], *, is_live: bool = False) -> str:
+    """Return what the page of a report draws, as JSON.
+
+    Args:
+        studies: The searches.
+        is_live: Whether the page asks its server for newer data.
+    """
     groups: list[tuple[str, str, list[Section]]] = []
     if len(studies) > 1:
         groups.append(("Comparison", "", [comparison.section(studies)]))
@@ -69,13 +79,18 @@ def report_page(studies: Sequence[Study]) -> str:
         ],
         "trials": trials,
         "themes": {name: _theme(name) for name in BACKGROUND},
+        "is_live": is_live,
     }
+    return json.dumps(data, allow_nan=False, separators=(",", ":"))
+
+
+def page_of(names: Sequence[str], data: str) -> str:
+    """Return the page of the searches ``names`` with `report_data`."""
     here = files("tunebox.reports.report")
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     parts = {
-        "TITLE": escape(", ".join(study.name for study in studies)),
+        "TITLE": escape(", ".join(names)),
         "STYLE": here.joinpath("page.css").read_text(encoding="utf-8"),
-        "DATA": _packed(text),
+        "DATA": _packed(data),
         "PLOTLY": packed_library(),
         "SCRIPT": here.joinpath("page.js").read_text(encoding="utf-8"),
     }
