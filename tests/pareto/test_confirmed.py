@@ -42,12 +42,24 @@ def simulated(generator: np.random.Generator, spread: float) -> tuple[FloatArray
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spread", [0.0, 0.3])
-def test_intervals_cover_the_truth_of_simulated_fronts_as_often_as_they_say(spread: float) -> None:
+@pytest.mark.parametrize(
+    ("spread", "step"),
+    [
+        pytest.param(0.0, 0.0, id="one spread"),
+        pytest.param(0.3, 0.0, id="several spreads"),
+        pytest.param(0.0, 0.14, id="accuracy of 700 images"),
+        pytest.param(0.2, 0.5, id="accuracy of 200 images"),
+    ],
+)
+def test_intervals_cover_the_truth_of_simulated_fronts_as_often_as_they_say(
+    spread: float, step: float
+) -> None:
     generator = np.random.default_rng(1)
     covered, volumes, shares, on_front = [], [], list[float](), list[bool]()
     for _ in range(200):
         truth, seeds = simulated(generator, spread)
+        if step:  # an accuracy is a whole number of images
+            seeds = [np.round(costs / step) * step for costs in seeds]
         means = means_of(seeds)
         covered.append(np.abs(means.values - truth) <= means.half_widths())
         draws = means.draws(generator, 64)

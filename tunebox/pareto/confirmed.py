@@ -77,6 +77,7 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
     for index, costs in enumerate(seeds):
         values[index] = costs.mean(axis=0) if len(costs) else np.nan
         variances[index] = costs.var(axis=0, ddof=1) if len(costs) > 1 else np.nan
+    variances = np.maximum(variances, _resolution(np.concatenate(seeds)) ** 2 / 12)
     df = np.repeat(np.maximum(counts - 1.0, 0.0)[:, None], dimension, axis=1)
     shared = ~apart
     for objective in range(dimension):
@@ -88,6 +89,19 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
     return Means(
         values, np.where(counts[:, None] > 0, errors, np.nan), df, _correlation(kept, dimension)
     )
+
+
+def _resolution(values: FloatArray) -> FloatArray:
+    """Return the smallest step between two values of each objective, ``(D,)``; 0 if all are equal.
+
+    An accuracy is a whole number of images. Seeds that give the same number have no variance in
+    it, but that of a value which was rounded to the step: without it, their logarithm would draw
+    the variance of all trials to zero.
+    """
+    steps = np.diff(np.sort(values, axis=0), axis=0)
+    is_step = steps > 1e-9 * np.abs(values).max(axis=0, initial=0.0)
+    smallest = np.min(steps, axis=0, initial=np.inf, where=is_step)
+    return np.where(np.isfinite(smallest), smallest, 0.0)
 
 
 def moderated_variances(
