@@ -134,7 +134,8 @@ def test_a_store_that_lost_all_gets_all_again(folder: SearchFolder, make_store: 
     assert result.num_delivered > first.num_delivered
     assert (result.num_waiting, result.error) == (0, None)
     assert result.warnings == [
-        f"MLflow at {uri} has none of the runs of this search any more: all is sent again"
+        f"MLflow at {uri} has none of the runs of this search any more: all is sent again; "
+        "for other searches that were in it, run tunebox sync NAME"
     ]
     assert runs_in(uri) == before
     check_records(folder.root, uri)

@@ -24,6 +24,7 @@ from tunebox.tracking.cursor import Cursor, Key
 from tunebox.tracking.rows import RowWriter
 from tunebox.tracking.runs import RunState, SentRun, Update
 from tunebox.tracking.sqlite_uri import sqlite_file
+from tunebox.tracking.store_file import LostRunError, StoreFile, open_again
 from tunebox.tracking.stores import get_or_create_experiment, is_server, public_uri
 
 _PARENT_TAG = "mlflow.parentRunId"
@@ -63,6 +64,8 @@ class Store:
         file = sqlite_file(uri)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
+            open_again(uri)
+        self._file = StoreFile(uri)
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = get_or_create_experiment(self.client, uri, out)
 
@@ -162,33 +165,39 @@ class SearchStore(Store):
     def runs(self) -> Iterator[tuple[Key, Run]]:
         """Return all runs of the search, those that were deleted last.
 
-        A store that has been emptied gets all again.
+        A store that has lost the run of the search gets all again.
 
         Raises:
-            RecordsError: They are in another store, or that of the search is gone alone.
+            RecordsError: They are in another store.
         """
-        prefix, parent = self._cursor.key_tag(None), self._cursor.run_id
-        deleted, num_runs = [], 0
+        prefix = self._cursor.key_tag(None)
+        if self._cursor.run_id is not None and not self._has_parent():
+            self._start_again()
+        deleted = []
         for run in self._search(f"tags.`{_KEY_TAG}` LIKE '{prefix}%'", ViewType.ALL):
             key = run.data.tags[_KEY_TAG].removeprefix(prefix) or None
-            parent, num_runs = None if key is None else parent, num_runs + 1
             if run.info.lifecycle_stage == "active":
                 yield key, run
             else:
                 deleted.append((key, run))
         yield from deleted
-        if parent is None:
-            return
+
+    def _has_parent(self) -> bool:
+        wanted = f"tags.`{_KEY_TAG}` = '{self._cursor.key_tag(None)}'"
+        return next(self._search(wanted, ViewType.ALL), None) is not None
+
+    def _start_again(self) -> None:
+        """Forget what was sent to the store, which has lost it.
+
+        Runs of trials that came before the loss was seen belong to a run that is gone.
+        """
         if self._cursor.tracking_uri != self._uri:
             raise RecordsError(
-                f"it has no run {parent}; the runs of this search were made in "
+                f"it has no run {self._cursor.run_id}; the runs of this search were made in "
                 f"{self._cursor.tracking_uri}, which --tracking-uri can name"
             )
-        if num_runs:
-            raise RecordsError(
-                f"it has lost the run {parent} of the search, and not those of its trials; "
-                "delete those for good too, and all is sent again"
-            )
+        for run in list(self._search(f"tags.`{_KEY_TAG}` LIKE '{self._cursor.key_tag(None)}%'")):
+            self.delete(run.info.run_id)
         self._cursor.start_again()
 
     def announce(self, keys: Sequence[Key]) -> None:
@@ -222,6 +231,8 @@ class SearchStore(Store):
             # a database is done with a call when it fails
             is_coming = self._is_server and is_unanswered(error)
             self.in_doubt[key] = time.time() if is_coming else 0.0
+            if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+                raise LostRunError("it has lost the experiment of all searches") from error
             raise
 
     def state_of(self, run: Run, wanted: RunState) -> SentRun | None:
@@ -242,9 +253,23 @@ class SearchStore(Store):
         self.client.set_tag(run_id, _KEY_TAG, f"{self._cursor.key_tag(None)}#{run_id}")
         self.client.delete_run(run_id)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether its file was deleted, emptied or replaced since it was opened."""
+        return self._file.is_lost
+
     def is_deleted(self, run_id: str) -> bool:
-        """Whether somebody deleted a run."""
-        return bool(self.client.get_run(run_id).info.lifecycle_stage != "active")
+        """Whether somebody deleted a run.
+
+        Raises:
+            LostRunError: It is not even among the deleted ones.
+        """
+        try:
+            return bool(self.client.get_run(run_id).info.lifecycle_stage != "active")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise LostRunError(f"it has lost the run {run_id}") from error
 
     def _last_of_search(self, run: Run) -> Report | None:
         metrics = run.data.metrics

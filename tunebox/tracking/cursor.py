@@ -101,7 +101,7 @@ class Cursor:
         self.save()
         self.warnings.append(
             f"MLflow at {self.tracking_uri} has none of the runs of this search any more: all is "
-            "sent again"
+            "sent again; for other searches that were in it, run tunebox sync NAME"
         )
 
     def save(self) -> None:

@@ -12,6 +12,7 @@ from tunebox.text import printable
 from tunebox.tracking.cursor import Cursor, Key
 from tunebox.tracking.reasons import public_reason
 from tunebox.tracking.runs import RunState, SentRun, Update, difference, merged
+from tunebox.tracking.store_file import LostRunError
 from tunebox.tracking.stores import public_uri, responsive_client
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ class Delivery:
         self._out = out
         self._store: SearchStore | None = None
         self._changed = threading.Condition()
-        self._behind: dict[Key, RunState] = {}  # the runs that may lack something, in order
+        self._wanted: dict[Key, RunState] = {}  # all runs
+        self._behind: dict[Key, RunState] = {}  # those that may lack something, in order
         self._piece_sizes: dict[Key, int] = {}  # updates at once, after a failure
-        self._closing = self._gave_up = self._has_warned = False
+        self._closing = self._gave_up = self._has_warned = self._has_lost_runs = False
         self._last_delivery = self._seconds = 0.0
         self._thread: threading.Thread | None = None
         self.runs: dict[Key, SentRun] = {}
@@ -97,7 +99,7 @@ class Delivery:
     def put(self, key: Key, wanted: RunState) -> None:
         """Set what the run of a trial, or of the search, should be."""
         with self._changed:
-            self._behind[key] = wanted
+            self._wanted[key] = self._behind[key] = wanted
 
     def wake(self) -> None:
         """Let the thread send what there is; the first call starts it."""
@@ -167,7 +169,12 @@ class Delivery:
         """Try once to bring all runs to what they should be."""
         before, start = self.num_delivered, time.monotonic()
         try:
-            self._bring_all(self._open_store())
+            if self._has_lost_runs or (self._store is not None and self._store.is_lost):
+                self._look_again()
+            store = self._open_store()
+            self._bring_all(store)
+            if store.is_lost:  # what was written last went nowhere
+                self._look_again()
         except Exception as error:  # whatever MLflow throws, the search goes on
             self._note(error)
         if self.num_delivered > before:
@@ -199,6 +206,16 @@ class Delivery:
             self._store.announce([None])
             self._open_run(self._store, None, self._behind[None])
         return self._store
+
+    def _look_again(self) -> None:
+        """Ask anew what MLflow has, after it was seen that it has lost something."""
+        what = "was deleted, emptied or replaced: what it lacks of this search is sent again"
+        _log.warning("%s", printable(f"MLflow at {public_uri(self._uri)} {what}"))
+        self._store, self.is_known, self._has_lost_runs = None, False, False
+        self.runs.clear()
+        self._piece_sizes.clear()
+        with self._changed:
+            self._behind = dict(self._wanted)
 
     def _take_in(self, store: "SearchStore", key: Key, run: "Run") -> None:
         """Note what a run of an earlier process has."""
@@ -329,7 +346,9 @@ class Delivery:
 
     def _note(self, error: Exception) -> None:
         self.error = public_reason(error, self._uri)
-        if not self._has_warned:  # once: the end of a search says what came of it
+        self._has_lost_runs |= isinstance(error, LostRunError)
+        if not self._has_warned and not self._has_lost_runs:
+            # once: the end of a search says what came of it
             self._has_warned = True
             line = f"MLflow at {public_uri(self._uri)}: {self.error}; trying again"
             _log.warning("%s", printable(line))

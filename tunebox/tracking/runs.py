@@ -36,7 +36,7 @@ _RUN_STATUS = {  # of a trial that runs or is paused: RUNNING
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunState:
     """What a run should be."""
 
