@@ -19,7 +19,15 @@ def build_teacher(model: Classifier, decay: float | None) -> AveragedModel | Non
     """
     if decay is None:
         return None
-    average = get_ema_multi_avg_fn(decay)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     teacher = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
     teacher.requires_grad_(False)
     return teacher.eval()
+
+
+def averaged(teacher: AveragedModel | None) -> Classifier | None:
+    """Return the classifier with the averaged weights, None without a teacher."""
+    if teacher is None:
+        return None
+    assert isinstance(teacher.module, Classifier)
+    return teacher.module

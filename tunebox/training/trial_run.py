@@ -21,7 +21,7 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
 from tunebox.training.evaluate import Evaluator
 from tunebox.training.loop import Trainer, train_epoch
-from tunebox.training.teacher import build_teacher
+from tunebox.training.teacher import averaged, build_teacher
 from tunebox.training.views import ViewMaker
 
 _EXPLODED = 1e6  # no loss of a training that works comes near it
@@ -211,8 +211,7 @@ class TrialRun:
             num_images=len(self._train),
         ).to(self._device)
         teacher = build_teacher(model, config.losses.teacher_decay)
-        taught = None if teacher is None else teacher.module
-        views = ViewMaker(config, model, self._train.bits, taught)
+        views = ViewMaker(config, model, self._train.bits, averaged(teacher))
         freeze_layers(model, config.model)
         (_, parameters), *slower = trained_parameters(model, config.model.layer_decay)
         optimizer = build_optimizer(config.optimizer, parameters, losses.parameters(), slower)

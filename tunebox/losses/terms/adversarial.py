@@ -67,7 +67,8 @@ class PgdSettings(AttackSettings):
 
     Formula: -log p_y(x + d), d: `steps` steps of ascent on it in the ball |d| <= e
     Good for: attacks of the same norm; alone, or with `cross_entropy: {on: clean}` for a share of
-        clean images. Published for CIFAR-10: linf with e = 8/255, 7 steps of 2/255; l2 with e = 0.5.
+        clean images. Published for CIFAR-10: linf with e = 8/255, 7 steps of 2/255; l2 with
+        e = 0.5.
     Deviates: the attack sees running statistics in place of those of the batch. Its start in the l2
         ball is uniform in direction and length.
     """
