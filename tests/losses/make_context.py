@@ -14,7 +14,9 @@ def make_context(labels: Tensor, head: nn.Linear, clean: View, noisy: View) -> S
     model = Classifier(nn.Identity(), head, [0.0], [1.0])
     images = torch.zeros(len(labels), 0)
 
-    def forward(images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+    def forward(
+        images: Tensor, *, batch_norm: BatchNorm = "update", second_order: bool = False
+    ) -> View:
         raise AssertionError("no term here makes images of its own")
 
     return StepContext(

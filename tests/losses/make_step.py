@@ -43,14 +43,23 @@ def make_step(
     """A step with the views of ``clean`` and of each of the copies ``noisy``."""
     classifier = make_model(settings) if model is None else model
 
-    def forward(images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+    def forward(
+        images: Tensor, *, batch_norm: BatchNorm = "update", second_order: bool = False
+    ) -> View:
         features = classifier.features(images)
-        return View(features.to(dtype), classifier.head(features).to(dtype))
+        # as in a training: float32 if it is differentiated twice
+        of = torch.promote_types(dtype, torch.float32) if second_order else dtype
+        return View(features.to(of), classifier.head(features).to(of))
+
+    def teacher(images: Tensor) -> View:
+        with torch.no_grad():
+            view = forward(0.9 * images)
+        return View(view.features.float(), view.logits.float())
 
     copies = [forward(images) for images in noisy]
     return StepContext(
         labels=labels,
-        one_hot=torch.eye(CLASSES)[labels],
+        one_hot=torch.eye(classifier.head.out_features)[labels],
         indices=torch.arange(len(labels)),
         images={"clean": clean, "noisy": noisy[0]},
         views={"clean": forward(clean), "noisy": copies[0]},
@@ -59,4 +68,6 @@ def make_step(
         progress=0.5,
         generator=torch.Generator().manual_seed(1),
         noisy_copies=tuple(copies) if len(copies) > 1 else (),
+        noisy_images=tuple(noisy),
+        teacher=None if settings.teacher_decay is None else teacher,
     )

@@ -16,6 +16,7 @@ from tunebox.spec.write import search_yaml, trial_yaml
 from tunebox.spec.yaml_source import parse_yaml
 
 FILES = sorted(shipped_folder().rglob("*.y*ml"))
+ALONE = {"pgd"}  # methods that need no base loss
 METHODS = {"clean_only", "noisy_only", "both", "stability", "ours"}
 
 
@@ -58,7 +59,7 @@ def test_sampled_trials_are_valid(spec: SearchSpec) -> None:
 def test_every_branch_and_option_is_reached(spec: SearchSpec) -> None:
     generator = random.Random(0)
     reached: dict[str, set[object]] = {leaf.path: set() for leaf in spec.space.leaves}
-    for _ in range(500):
+    for _ in range(1500):
         for name, value in sample_values(spec.space, generator).items():
             reached[name].add(value)
     for leaf in spec.space.leaves:
@@ -104,7 +105,7 @@ def test_branches_of_one_term_have_its_name(spec: SearchSpec) -> None:
         assert method in losses.terms
         assert losses.terms[method].kind == method
         base = [t for t in losses.terms.values() if isinstance(t, BaseLossSettings)]
-        assert len(base) == 1
+        assert len(base) == 1 or method in ALONE
 
 
 def test_digits_methods_has_every_term() -> None:

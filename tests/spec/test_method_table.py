@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tunebox.losses.settings import TermSettings
+from tunebox.losses.settings import Family, TermSettings
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.method_table import Method, method_table, methods, source_list, sources
 from tunebox.spec.yaml_source import parse_yaml
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
 WITHOUT_SOURCE = {"cross_entropy", "sigmoid_center"}
+FAMILIES: tuple[Family, ...] = get_args(Family)
 BY_KIND = {method.kind: method for method in methods()}
 
 
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("base", method_table(base=True)),
-        ("regularisers", method_table(base=False)),
+        *((family, method_table(family)) for family in FAMILIES),
         ("sources", source_list()),
     ],
 )
@@ -47,7 +48,7 @@ def test_method_says_what_a_reader_needs(method: Method) -> None:
 
 
 def test_every_source_is_used_and_whole() -> None:
-    rows = method_table(base=True) + method_table(base=False)
+    rows = "".join(method_table(family) for family in FAMILIES)
     for key, source in sources().items():
         assert f"[{key}]" in rows
         assert source.endswith(".")
@@ -55,12 +56,13 @@ def test_every_source_is_used_and_whole() -> None:
 
 
 def test_rows() -> None:
-    rows = {line.split("`")[1]: line for line in method_table(base=True).splitlines()[2:]}
+    rows = {line.split("`")[1]: line for line in method_table("base").splitlines()[2:]}
     assert "| (1 - p_y^q) / q | `q: 0.7` (> 0 and <= 1): 1: absolute error" in rows["gce"]
     assert "-9.210340`" in rows["sce"]
     assert all(line.count(" | ") == 5 for line in rows.values())
     assert BY_KIND["stability"].cost == "2"
     assert BY_KIND["consistency"].cost == "`copies`"
+    assert BY_KIND["pgd"].cost == "`steps` + 1"
     assert BY_KIND["zero_centroid"].cost == "0"
     assert BY_KIND["mae"].cost == "1 for each view"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tunebox.data.image_set import to_unit_range
@@ -252,3 +252,88 @@ def test_modes_come_back_after_an_error(make_config: MakeConfig) -> None:
     with pytest.raises(RuntimeError):
         step.forward(torch.zeros(2, 7, 8, 8), batch_norm="frozen")
     assert all(module.training for module in model.modules())
+
+
+def with_attack(make_config: MakeConfig, **changes: Any) -> TrialConfig:
+    return make_config("normal", losses={"pgd": {"epsilon": 0.1, "steps": 1}}, **changes)
+
+
+def test_images_that_only_a_term_uses_have_no_forward(make_config: MakeConfig) -> None:
+    config = with_attack(make_config)
+    images, labels = batch()
+    model = model_of(config)
+    before = running_mean(model).clone()
+    step = ViewMaker(config, model).make(images, labels, PLACES, 0.0, draws())
+    assert step.views == {}
+    assert step.images.keys() == {"clean"}
+    assert torch.equal(running_mean(model), before)
+    assert step.noisy_images == ()
+    assert step.teacher is None
+
+
+def test_noisy_images_are_those_of_all_copies(make_config: MakeConfig) -> None:
+    images, labels = batch()
+    step = maker(with_copies(make_config, 3)).make(images, labels, PLACES, 0.0, draws())
+    _, noisy = maker(with_copies(make_config, 3)).images(images, draws())
+    assert noisy is not None
+    assert len(step.noisy_images) == 3
+    assert torch.equal(torch.cat(step.noisy_images), noisy)
+    assert torch.equal(step.images["noisy"], step.noisy_images[0])
+
+
+def test_gradient_is_there_after_a_rounded_forward_without_one(make_config: MakeConfig) -> None:
+    """Autocast remembers rounded weights: those of a forward without gradient have none."""
+    config = with_attack(make_config, training={"precision": "bfloat16"})
+    images, labels = batch()
+    model = model_of(config)
+    step = ViewMaker(config, model).make(images, labels, PLACES, 0.0, draws())
+    with torch.autocast("cpu", enabled=False):  # as around the terms of a step
+        with torch.no_grad():
+            step.forward(step.images["clean"])
+        loss = cross_entropy(step.forward(step.images["clean"]).logits, labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None and bool(p.grad.any()) for p in model.parameters())
+
+
+def test_what_is_differentiated_twice_is_never_rounded(make_config: MakeConfig) -> None:
+    images, labels = batch()
+    rounded = with_attack(make_config, training={"precision": "bfloat16"})
+    exact = with_attack(make_config, training={"precision": "float32"})
+    values = {}
+    for name, config in (("rounded", rounded), ("exact", exact)):
+        step = maker(config).make(images, labels, PLACES, 0.0, draws())
+        values[name] = step.forward(step.images["clean"], second_order=True).logits
+        once = step.forward(step.images["clean"]).logits
+        assert torch.equal(once, values[name]) == (name == "exact")
+    torch.testing.assert_close(values["rounded"], values["exact"], rtol=1e-3, atol=1e-3)
+
+
+def test_attention_has_second_derivatives() -> None:
+    """Fused attention, as PyTorch chooses it for a transformer, has none."""
+    config = TrialConfig.model_validate(
+        {
+            "data": {"kind": "digits"},
+            "model": {"kind": "mlp"},
+            "losses": {"pgd": {"epsilon": 0.1}},
+            "optimizer": {"kind": "sgd", "lr": 0.1},
+            "evaluation": {"noise": {"kind": "gaussian", "std": 0.1}},
+        }
+    )
+    model = Classifier(Attention(), nn.Linear(8, 10), [0.0], [1.0])
+    images, labels = batch()
+    step = ViewMaker(config, model).make(images, labels, PLACES, 0.0, draws())
+    points = step.images["clean"].requires_grad_()
+    loss = cross_entropy(step.forward(points, second_order=True).logits, labels)
+    [gradient] = torch.autograd.grad(loss, [points], create_graph=True)
+    gradient.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert model.head.weight.grad is not None
+    assert bool(model.head.weight.grad.any())
+
+
+class Attention(nn.Module):
+    """The rows of an image as tokens that look at each other."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = images.transpose(1, 2)  # (B, 8, 1, 8): tokens, heads, values
+        heads = tokens.transpose(1, 2)
+        return nn.functional.scaled_dot_product_attention(heads, heads, heads).mean(dim=(1, 2))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tunebox.errors import DataError
 from tunebox.losses.context import BatchNorm, StepContext, View
 from tunebox.losses.settings import LossesSettings, TermContext, Views
+from tunebox.noise.gaussian import GaussianSettings
 
 
 class LossTerm(nn.Module):
@@ -68,7 +69,8 @@ def build_losses(
     Raises:
         DataError: A term needs more classes.
     """
-    context = TermContext(num_classes, feature_dim, num_images)
+    std = settings.noise.std if isinstance(settings.noise, GaussianSettings) else None
+    context = TermContext(num_classes, feature_dim, num_images, std)
     active = settings.active_terms
     for name, term in active.items():
         if num_classes < term.min_classes:
@@ -121,8 +123,10 @@ class WeightedLosses(nn.Module):
 
 
 def _at_least_float32(context: StepContext) -> StepContext:
-    def forward(images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
-        return _raised(context.forward(images, batch_norm=batch_norm))
+    def forward(
+        images: Tensor, *, batch_norm: BatchNorm = "update", second_order: bool = False
+    ) -> View:
+        return _raised(context.forward(images, batch_norm=batch_norm, second_order=second_order))
 
     views = {name: _raised(view) for name, view in context.views.items()}
     copies = tuple(_raised(copy) for copy in context.noisy_copies)

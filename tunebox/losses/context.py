@@ -5,7 +5,7 @@ Shapes: B images, C channels, H x W pixels, D feature values, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -33,7 +33,9 @@ class View:
 class Forward(Protocol):
     """The forward pass of a training step, for images that a term makes, such as an attack."""
 
-    def __call__(self, images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+    def __call__(
+        self, images: Tensor, *, batch_norm: BatchNorm = "update", second_order: bool = False
+    ) -> View:
         """Return what the classifier makes of ``images``, ``(B, C, H, W)`` in [0, 1].
 
         Args:
@@ -41,6 +43,9 @@ class Forward(Protocol):
             batch_norm: ``update`` normalises with the statistics of these images and counts them
                 in the running statistics, as the views of the step do. ``frozen`` normalises with
                 the running statistics and leaves them as they are.
+            second_order: Whether a gradient of the result is differentiated again: in float32
+                whatever the precision of the training, and without fused attention, which has no
+                second derivative.
         """
 
 
@@ -48,7 +53,7 @@ class Forward(Protocol):
 class StepContext:
     """A batch of a training step, and what a term can do with it.
 
-    A view that no term needs is not made.
+    A view that no term needs is not made, and one whose images alone are needed has no forward.
 
     Attributes:
         labels: ``(B,)``, int64.
@@ -63,6 +68,10 @@ class StepContext:
             changes no other draw of the training.
         noisy_copies: All noisy copies of the images if a term needs several, the noisy view first;
             otherwise empty.
+        noisy_images: The images of all noisy copies, as many as there are: those of the noisy view
+            first; empty if no term needs noisy images.
+        teacher: What the teacher, a moving average of the model, makes of images, without a
+            gradient; None if no term needs one.
     """
 
     labels: Tensor
@@ -75,6 +84,8 @@ class StepContext:
     progress: float
     generator: torch.Generator
     noisy_copies: tuple[View, ...] = ()
+    noisy_images: tuple[Tensor, ...] = ()
+    teacher: Callable[[Tensor], View] | None = None
 
     @property
     def head(self) -> nn.Linear:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 View: TypeAlias = Literal["clean", "noisy"]
 Views: TypeAlias = tuple[View, ...]
+Family: TypeAlias = Literal["base", "regulariser", "adversarial", "smoothing"]
 OnViews: TypeAlias = Literal["clean", "noisy", "both"]
 Weight: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]  # of a term, or of a part of one
 
@@ -49,11 +50,13 @@ class TermContext:
         num_classes: Classes of the data set.
         feature_dim: Length of a feature.
         num_images: Images of the training part.
+        noise_std: Standard deviation of the noisy view's noise, None unless that is Gaussian.
     """
 
     num_classes: int
     feature_dim: int
     num_images: int
+    noise_std: float | None = None
 
 
 class TermSettings(Part):
@@ -62,11 +65,19 @@ class TermSettings(Part):
     Attributes:
         weight: Factor of the term in the training loss.
         needs_linear_head: Whether the term makes no sense with a head of cosines.
+        needs_gaussian: Whether the noise of the noisy view has to be Gaussian.
+        needs_same_view: Whether both views have to share crop and flip.
+        family: Which table of docs/methods.md has the term.
+        cost: Forwards of a step, each followed by a backward; by default counted from the views.
         min_classes: Classes that the data set must have.
     """
 
     min_classes: ClassVar[int] = 1
     needs_linear_head: ClassVar[bool] = False
+    needs_gaussian: ClassVar[bool] = False
+    needs_same_view: ClassVar[bool] = False
+    family: ClassVar[Family] = "regulariser"
+    cost: ClassVar[str | None] = None
     group = "term"
     package = "tunebox.losses.terms"
     supplied = (
@@ -87,9 +98,19 @@ class TermSettings(Part):
         return ("clean", "noisy")
 
     @property
+    def image_views(self) -> Views:
+        """The views whose images the term needs, beside those that it looks at."""
+        return ()
+
+    @property
     def num_copies(self) -> int:
         """How many noisy copies of each image the term needs."""
         return 1
+
+    @property
+    def teacher_decay(self) -> float | None:
+        """Share that the teacher keeps of itself in each step; None if the term needs none."""
+        return None
 
     @property
     def cosine_scale(self) -> float | None:
@@ -125,6 +146,7 @@ class ViewTermSettings(TermSettings):
 class BaseLossSettings(ViewTermSettings):
     """Settings of a loss that a classifier can be trained with alone, such as cross-entropy."""
 
+    family: ClassVar[Family] = "base"
     on: OnViews  # both: the mean over the two views
 
 
@@ -171,6 +193,12 @@ class LossesSettings(Settings):
         return {view for term in self.active_terms.values() for view in term.views}
 
     @property
+    def image_views(self) -> set[View]:
+        """The views whose images active terms use, with or without a forward."""
+        others = {view for term in self.active_terms.values() for view in term.image_views}
+        return self.views | others
+
+    @property
     def num_copies(self) -> int:
         """How many noisy copies of each image active terms need."""
         return max(term.num_copies for term in self.active_terms.values())
@@ -180,6 +208,12 @@ class LossesSettings(Settings):
         """Scale of the head of cosines that an active term needs, None for a linear head."""
         scales = (term.cosine_scale for term in self.active_terms.values())
         return next((scale for scale in scales if scale is not None), None)
+
+    @property
+    def teacher_decay(self) -> float | None:
+        """Decay of the teacher that an active term needs, None for no teacher."""
+        decays = (term.teacher_decay for term in self.active_terms.values())
+        return next((decay for decay in decays if decay is not None), None)
 
     @model_validator(mode="before")
     @classmethod
@@ -213,7 +247,7 @@ class LossesSettings(Settings):
 
     @model_validator(mode="after")
     def _noise_matches_terms(self) -> Self:
-        needs_noise = any("noisy" in term.views for term in self.terms.values())
+        needs_noise = any("noisy" in (*t.views, *t.image_views) for t in self.terms.values())
         if needs_noise and self.noise is None:
             raise ValueError("a term looks at the noisy view: say how it is made with a noise key")
         if not needs_noise and self.noise is not None:
@@ -242,4 +276,17 @@ class LossesSettings(Settings):
         scales = {term.cosine_scale for term in self.active_terms.values()} - {None}
         if len(scales) > 1:
             raise ValueError("terms with a head of cosines need the same scale")
+        return self
+
+    @model_validator(mode="after")
+    def _views_suit_all_terms(self) -> Self:
+        for name, term in self.active_terms.items():
+            if term.needs_gaussian and getattr(self.noise, "kind", None) != "gaussian":
+                raise ValueError(f"{name} needs noise of the kind gaussian, whose std it uses")
+            if term.needs_same_view and self.view != "same":
+                raise ValueError(
+                    f"{name} needs view: same, since it adds the noise to clean images"
+                )
+        if len({term.teacher_decay for term in self.active_terms.values()} - {None}) > 1:
+            raise ValueError("terms with a teacher need the same teacher_decay")
         return self

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from tunebox.losses.settings import BaseLossSettings, TermSettings, ViewTermSettings
+from tunebox.losses.settings import Family, TermSettings, ViewTermSettings
 from tunebox.spec.part_table import Argument, entries
 
 _SECTIONS = ("Formula", "Good for", "Deviates")
@@ -30,7 +30,7 @@ class Method:
         sections: Formula, what it is good for, and how it deviates from the source, by heading.
         cost: Forwards of a step, each followed by a backward.
         settings: Settings of its own.
-        is_base: Whether it replaces cross-entropy.
+        family: Which table it is in.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Method:
     sections: dict[str, str]
     cost: str
     settings: tuple[Argument, ...]
-    is_base: bool
+    family: Family
 
 
 def methods() -> list[Method]:
@@ -50,19 +50,19 @@ def methods() -> list[Method]:
             _sections(TermSettings.kinds()[entry.kind]),
             _cost(TermSettings.kinds()[entry.kind]),
             tuple(a for a in entry.arguments if (a.name, a.default) not in _EXPLAINED_ONCE),
-            issubclass(TermSettings.kinds()[entry.kind], BaseLossSettings),
+            TermSettings.kinds()[entry.kind].family,
         )
         for entry in entries("term")
     ]
 
 
-def method_table(*, base: bool) -> str:
-    """Return the base losses, or the other terms, as a table in Markdown."""
+def method_table(family: Family) -> str:
+    """Return the terms of a family as a table in Markdown."""
     lines = [
         "| method | formula | settings: default | forwards | good for | deviates |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    lines += [_row(method) for method in methods() if method.is_base == base]
+    lines += [_row(method) for method in methods() if method.family == family]
     return "\n".join(lines) + "\n"
 
 
@@ -89,6 +89,8 @@ def _sections(part: type[TermSettings]) -> dict[str, str]:
 
 def _cost(part: type[TermSettings]) -> str:
     on = {"on": "clean"} if "on" in part.model_fields else {}
+    if part.cost is not None:
+        return part.cost
     term = part.model_validate({"kind": get_args(part.model_fields["kind"].annotation)[0], **on})
     if not term.views:
         return "0"
@@ -125,6 +127,6 @@ def _short(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(method_table(base=True))
-    print(method_table(base=False))
+    for family in get_args(Family):
+        print(method_table(family))
     print(source_list(), end="")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from tunebox.data.batches import batches
 from tunebox.data.batches import num_batches as count_batches
@@ -33,6 +34,7 @@ class Trainer:
     batch_size: int
     max_epochs: int
     clip_grad_norm: float | None
+    teacher: AveragedModel | None = None
 
 
 def train_epoch(
@@ -65,6 +67,8 @@ def train_epoch(
         if trainer.clip_grad_norm is not None:
             clip_grad_norm_(parameters, trainer.clip_grad_norm)
         trainer.optimizer.step()
+        if trainer.teacher is not None:
+            trainer.teacher.update_parameters(trainer.model)
         learning_rate = float(trainer.optimizer.param_groups[0]["lr"])
         trainer.schedule.step()
         sums += torch.stack([loss.detach(), *terms.values()])

@@ -21,6 +21,7 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.draws import EpochDraws
 from tunebox.training.evaluate import Evaluator
 from tunebox.training.loop import Trainer, train_epoch
+from tunebox.training.teacher import averaged, build_teacher
 from tunebox.training.views import ViewMaker
 
 _EXPLODED = 1e6  # no loss of a training that works comes near it
@@ -172,6 +173,7 @@ class TrialRun:
             "losses": trainer.losses.state_dict(),
             "optimizer": trainer.optimizer.state_dict(),
             "schedule": trainer.schedule.state_dict(),
+            **({} if trainer.teacher is None else {"teacher": trainer.teacher.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -181,6 +183,8 @@ class TrialRun:
         trainer.losses.load_state_dict(state["losses"])
         trainer.optimizer.load_state_dict(state["optimizer"])
         trainer.schedule.load_state_dict(state["schedule"])
+        if trainer.teacher is not None:
+            trainer.teacher.load_state_dict(state["teacher"])
         self.epoch = state["epoch"]
         self._train_seconds = state["train_seconds"]
 
@@ -206,7 +210,8 @@ class TrialRun:
             feature_dim=model.head.in_features,
             num_images=len(self._train),
         ).to(self._device)
-        views = ViewMaker(config, model, self._train.bits)
+        teacher = build_teacher(model, config.losses.teacher_decay)
+        views = ViewMaker(config, model, self._train.bits, averaged(teacher))
         freeze_layers(model, config.model)
         (_, parameters), *slower = trained_parameters(model, config.model.layer_decay)
         optimizer = build_optimizer(config.optimizer, parameters, losses.parameters(), slower)
@@ -222,4 +227,5 @@ class TrialRun:
             batch_size,
             self.max_epochs,
             config.training.clip_grad_norm,
+            teacher,
         )

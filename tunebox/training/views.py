@@ -5,8 +5,12 @@ Shapes: B images, C channels, H x W pixels, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunebox.data.image_set import to_unit_range
@@ -23,12 +27,20 @@ class ViewMaker:
         config: Settings of the trial.
         model: In training mode when views are made; batch norm then counts every forward.
         bits: White is ``2**bits - 1`` in the batches.
+        teacher: The teacher of the terms, if they have one.
     """
 
-    def __init__(self, config: TrialConfig, model: Classifier, bits: int = 8) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        model: Classifier,
+        bits: int = 8,
+        teacher: Classifier | None = None,
+    ) -> None:
         self._model = model
+        self._teacher = teacher
         self._bits = bits
-        self._clean, self._noisy = (view in config.losses.views for view in ("clean", "noisy"))
+        self._views, self._image_views = config.losses.views, config.losses.image_views
         self._augment = config.augmentation.build(bits)
         self._shares_augmentation = config.losses.view == "same"
         self._joint_forward = config.losses.forward == "joint"
@@ -54,12 +66,15 @@ class ViewMaker:
             draws: Generators of the epoch.
         """
         clean, noisy = self.images(batch, draws)
-        clean_features, noisy_features = self._features(clean, noisy)
+        clean_features, noisy_features = self._features(
+            clean if "clean" in self._views else None, noisy if "noisy" in self._views else None
+        )
+        noisy_images = () if noisy is None else noisy.chunk(self._num_copies)
         copies: tuple[View, ...] = ()
-        if self._num_copies > 1 and noisy is not None and noisy_features is not None:
+        if self._num_copies > 1 and noisy_features is not None:
             copies = tuple(map(self._view, noisy_features.chunk(self._num_copies)))
-            noisy, noisy_features = noisy[: len(labels)], noisy_features[: len(labels)]
-        images = {"clean": clean, "noisy": noisy}
+            noisy_features = noisy_features[: len(labels)]
+        images = {"clean": clean, "noisy": noisy_images[0] if noisy_images else None}
         features = {"clean": clean_features, "noisy": noisy_features}
         return StepContext(
             labels=labels,
@@ -72,9 +87,13 @@ class ViewMaker:
             progress=progress,
             generator=draws.terms,
             noisy_copies=copies,
+            noisy_images=noisy_images,
+            teacher=None if self._teacher is None else self._taught,
         )
 
-    def forward(self, images: Tensor, *, batch_norm: BatchNorm = "update") -> View:
+    def forward(
+        self, images: Tensor, *, batch_norm: BatchNorm = "update", second_order: bool = False
+    ) -> View:
         """Return the view of other images; see `tunebox.losses.context.Forward`."""
         updating = [
             module
@@ -84,12 +103,31 @@ class ViewMaker:
         try:
             for module in updating:
                 module.eval()
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+            with self._precision(second_order):
                 features = self._forward(images)
             return self._view(features)
         finally:
             for module in updating:
                 module.train()
+
+    @contextmanager
+    def _precision(self, second_order: bool = False) -> Iterator[None]:
+        enabled = self._autocast and not second_order
+        # without its cache: rounded weights of a forward without gradient would be used again
+        with torch.autocast(
+            self._device.type, torch.bfloat16, enabled=enabled, cache_enabled=False
+        ):
+            if second_order:
+                with sdpa_kernel(SDPBackend.MATH):
+                    yield
+            else:
+                yield
+
+    def _taught(self, images: Tensor) -> View:
+        assert self._teacher is not None
+        with torch.no_grad(), self._precision():
+            features = self._teacher.features(self._ordered(images)).float()
+            return View(features, self._teacher.head(features))
 
     def images(self, batch: Tensor, draws: EpochDraws) -> tuple[Tensor | None, Tensor | None]:
         """Return the clean and the noisy images, float32 in [0, 1]; None for a view unused.
@@ -97,9 +135,9 @@ class ViewMaker:
         Several noisy copies of the batch lie one after the other: one forward sees all of them.
         """
         clean = noisy = None
-        if self._clean or self._shares_augmentation:
+        if "clean" in self._image_views or self._shares_augmentation:
             clean = to_unit_range(self._augment(batch, draws.clean), self._bits)
-        if self._noisy:
+        if "noisy" in self._image_views:
             assert self._noise is not None
             source = clean
             if source is None or not self._shares_augmentation:
@@ -107,7 +145,7 @@ class ViewMaker:
             if self._num_copies > 1:
                 source = source.repeat(self._num_copies, 1, 1, 1)
             noisy = self._noise(source, draws.noisy)
-        return clean if self._clean else None, noisy
+        return clean if "clean" in self._image_views else None, noisy
 
     def _features(
         self, clean: Tensor | None, noisy: Tensor | None
@@ -123,9 +161,12 @@ class ViewMaker:
             )
 
     def _forward(self, images: Tensor) -> Tensor:
+        return self._model.features(self._ordered(images))
+
+    def _ordered(self, images: Tensor) -> Tensor:
         if self._channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return self._model.features(images)
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
 
     def _view(self, features: Tensor) -> View:
         # The head is cheap, so it works in float32: losses see logits that were never rounded.

@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from tunebox.losses.settings import TermContext, TermSettings, Views, Weight
+from tunebox.losses.settings import Family, TermContext, TermSettings, Views, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ class ConsistencySettings(TermSettings):
     Deviates: an epoch has as many steps as without copies; the published loop cuts each batch in m.
     """
 
+    family: ClassVar[Family] = "smoothing"
     kind: Literal["consistency"] = "consistency"
     form: Literal["kl_entropy", "kl", "cross_entropy", "mse"] = "kl_entropy"
     copies: int = Field(2, ge=2, le=16)  # m, noisy copies of each image

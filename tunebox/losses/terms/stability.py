@@ -24,8 +24,8 @@ class StabilitySettings(TermSettings):
     """The two views of an image should have the same features or predictions [Zheng2016].
 
     Formula: mean ||f - f'||; KL(p || p'); or -sum_c p_c log p'_c
-    Good for: noise; `features` as [Nguyen2025] compares with, `kl` as [Zheng2016],
-        `cross_entropy` as [Li2019], published weight 2.
+    Good for: noise; `features` as [Nguyen2025] compares with, `kl` as [Zheng2016] and, with
+        noise in place of the attack, `trades`; `cross_entropy` as [Li2019], published weight 2.
     Deviates: no. The gradient flows through both views.
     """
 
