@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from tunebox.data.image_set import ImageSet
+from tunebox.metrics.curvature import curvature_along
 from tunebox.models.build import build_classifier
 from tunebox.models.networks.small_conv import SmallConvSettings
-from tunebox.training.curvature import curvature, curvature_along
+from tunebox.training.curvature import curvature
 
 DOUBLE = torch.float64
 WEIGHT = torch.tensor([[1, 0, 2], [0, 1, -1], [-1, -1, 0]], dtype=DOUBLE)

@@ -79,6 +79,37 @@ def test_evaluation_changes_nothing_in_the_model(parts: TrainingParts, model: Cl
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_metrics_with_settings_are_reported_in_their_turn(
+    parts: TrainingParts, make_config: MakeConfig
+) -> None:
+    metrics = [
+        "clean_accuracy",
+        "margins",
+        {"kind": "pgd", "name": "strong", "epsilon": 0.5, "images": 20, "steps": 2},
+        {"kind": "curvature", "images": 5, "directions": 2, "cadence": "end"},
+        {"kind": "certified", "images": 5, "samples": 20, "selection_samples": 5},
+    ]
+    config = make_config("normal", evaluation={"noise": NOISE, "metrics": metrics})
+    first, last = (
+        run.run_epoch()
+        for run in [TrialRun(config, seed=0, max_epochs=2, device="cpu", parts=parts)]
+        for _ in range(2)
+    )
+    expected = {"class_margin", "strong_pgd_accuracy", "strong_pgd_loss", "certified_accuracy"}
+    assert expected < first.keys()
+    assert "curvature" not in first
+    assert last["curvature"] > 0
+    assert last["strong_pgd_accuracy"] < last["clean_accuracy"]
+
+
+def test_images_are_taken_evenly(parts: TrainingParts, model: Classifier) -> None:
+    count = len(parts.validation)
+    few = evaluate.evenly(parts.validation, 3)
+    expected = parts.validation.select(torch.tensor([0, count // 3, 2 * count // 3]))
+    assert torch.equal(few.images, expected.images)
+    assert len(evaluate.evenly(parts.validation, 10 * count)) == count
+
+
 def test_robustness_of_a_trained_model(parts: TrainingParts, make_config: MakeConfig) -> None:
     run = TrialRun(make_config("normal"), seed=0, max_epochs=3, device="cpu", parts=parts)
     for _ in range(3):

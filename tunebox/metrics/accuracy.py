@@ -21,6 +21,19 @@ def accuracy(predictions: Sequence[Prediction]) -> Tensor:
     return reduce(add, correct) / sum(len(labels) for _, labels in predictions)
 
 
+def worst_class_accuracy(predictions: Sequence[Prediction]) -> Tensor:
+    """Return the lowest accuracy of a class, float64; classes without an image do not count."""
+    import torch
+
+    correct = torch.cat([logits.argmax(dim=1) == labels for logits, labels in predictions])
+    labels = torch.cat([labels for _, labels in predictions])
+    num_classes = predictions[0][0].shape[1]
+    zeros = torch.zeros(num_classes, dtype=torch.float64, device=labels.device)
+    hits = zeros.index_add(0, labels, correct.double())
+    counts = zeros.index_add(0, labels, torch.ones_like(labels, dtype=torch.float64))
+    return torch.where(counts > 0, hits / counts.clamp_min(1), 1.0).min()
+
+
 METRICS = (
     Metric(
         "accuracy",
@@ -29,5 +42,13 @@ METRICS = (
         "maximize",
         (0.0, 1.0),
         compute=accuracy,
+    ),
+    Metric(
+        "worst_class_accuracy",
+        "accuracy of the class with the lowest one",
+        "share",
+        "maximize",
+        (0.0, 1.0),
+        compute=worst_class_accuracy,
     ),
 )

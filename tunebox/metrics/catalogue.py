@@ -2,10 +2,12 @@
 
 import pkgutil
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 
 from tunebox import metrics
 from tunebox.metrics.metric import Metric
+from tunebox.metrics.settings import MetricSettings, ModelMetricSettings
 
 
 def _of_predictions() -> list[Metric]:
@@ -56,12 +58,20 @@ COLLAPSED = "collapsed"
 DEFAULT_COMPUTED = ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss")
 
 
+@cache
+def of_model() -> dict[str, Metric]:
+    """Return the metrics of kinds that need the model, under their usual names."""
+    kinds = MetricSettings.kinds().values()
+    parts = [part for part in kinds if issubclass(part, ModelMetricSettings)]
+    return {metric.name: metric for part in parts for metric in part.reported}
+
+
 def find_metric(name: str) -> Metric | None:
     """Return the metric ``name``, None if it is unknown.
 
     ``train_<term>`` is the unweighted mean of a loss term over the epoch, so less is better.
     """
-    known = COMPUTED.get(name) or MEASURED.get(name)
+    known = COMPUTED.get(name) or MEASURED.get(name) or of_model().get(name)
     if known is None and name.startswith("train_"):
         meaning = f"mean unweighted {name.removeprefix('train_')} over the batches of the epoch"
         return Metric(name, meaning, "loss", "minimize")

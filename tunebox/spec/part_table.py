@@ -111,7 +111,7 @@ def _entry(kind: str, part: type[Part]) -> PartEntry:
 
 
 def _metrics() -> list[PartEntry]:
-    return [
+    return _parts(MetricSettings) + [
         PartEntry(_METRICS, metric.name, metric.meaning, ())
         for metric in (*COMPUTED.values(), *MEASURED.values())
     ]

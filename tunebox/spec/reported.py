@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tunebox.metrics.catalogue import COMPUTED, DEFAULT_COMPUTED, MEASURED
+from tunebox.metrics.catalogue import COMPUTED, DEFAULT_COMPUTED, MEASURED, of_model
 from tunebox.metrics.metric import Metric
 from tunebox.parts.code import CodeFinder
 from tunebox.spec.search_spec import ConstraintSettings, ObjectiveSettings
-from tunebox.spec.training_settings import is_own, own_metric
+from tunebox.spec.training_settings import is_part, metric_part
 
 
 class ReportedMetrics:
@@ -27,9 +27,11 @@ class ReportedMetrics:
         """
         chosen = evaluation.get("metrics") if isinstance(evaluation, Mapping) else None
         chosen = chosen if isinstance(chosen, list) else list(DEFAULT_COMPUTED)
-        own = [m for item in chosen if is_own(item) for m in own_metric(item, code).metrics()]
-        self._left_out = [name for name in COMPUTED if name not in chosen]
-        self._known = {**COMPUTED, **MEASURED, **{metric.name: metric for metric in own}}
+        parts = [m for item in chosen if is_part(item) for m in metric_part(item, code).metrics()]
+        with_settings = {metric.name: metric for metric in parts}
+        could = {**COMPUTED, **of_model()}
+        self._left_out = [n for n in could if n not in chosen and n not in with_settings]
+        self._known = {**could, **MEASURED, **with_settings}
 
     def direction(self, name: str) -> str | None:
         """Return the direction of the metric ``name``, None if it has none or is unknown."""

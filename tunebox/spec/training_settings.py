@@ -7,7 +7,7 @@ from typing_extensions import Self
 
 from tunebox.metrics.catalogue import COMPUTED, DEFAULT_COMPUTED, MEASURED
 from tunebox.metrics.metric import Metric
-from tunebox.metrics.settings import MetricSettings
+from tunebox.metrics.settings import MetricSettings, ModelMetricSettings
 from tunebox.noise.settings import NoiseSettings
 from tunebox.parts.code import is_reference
 from tunebox.settings import MOST_IMAGES, Seed, Settings
@@ -34,15 +34,20 @@ class EvaluationSettings(Settings):
     num_draws: int = Field(1, ge=1, le=10_000)  # noisy copies of each validation image
     seed: Seed = 0
     batch_size: int = Field(1024, ge=1, le=MOST_IMAGES)
-    # computed from predictions; a metric of the user's own is a reference, or has settings
+    # names of metrics of predictions; kinds with settings; references to the user's own
     metrics: list[str | MetricSettings] = Field(list(DEFAULT_COMPUTED), min_length=1)
 
     @property
     def computed(self) -> dict[str, Metric]:
         """The metrics by name, in the order of the file."""
-        own = [item.metrics() for item in self.metrics if isinstance(item, MetricSettings)]
+        parts = [item.metrics() for item in self.metrics if isinstance(item, MetricSettings)]
         named = {name: COMPUTED[name] for name in self.metrics if isinstance(name, str)}
-        return named | {metric.name: metric for metrics in own for metric in metrics}
+        return named | {metric.name: metric for metrics in parts for metric in metrics}
+
+    @property
+    def of_model(self) -> list[ModelMetricSettings]:
+        """Those that need the model, not predictions alone."""
+        return [item for item in self.metrics if isinstance(item, ModelMetricSettings)]
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -51,13 +56,14 @@ class EvaluationSettings(Settings):
             return items
         found = list(dict.fromkeys(item for item in items if not isinstance(item, dict)))
         for name in found:
-            if not is_reference(name) and name not in COMPUTED:
+            if not is_part(name) and name not in COMPUTED:
+                known = ", ".join([*COMPUTED, *MetricSettings.kinds()])
                 raise ValueError(
-                    f"no metric {name!r}; choose from {', '.join(COMPUTED)}, or name code of your "
-                    "own: file.py:Name"
+                    f"no metric {name!r}; choose from {known}, or name code of your own: "
+                    "file.py:Name"
                 )
         found += [item for item in items if isinstance(item, dict)]
-        return [own_metric(item, info.context) if is_own(item) else item for item in found]
+        return [metric_part(item, info.context) if is_part(item) else item for item in found]
 
     @model_validator(mode="after")
     def _names_are_unlike(self) -> Self:
@@ -73,13 +79,14 @@ class EvaluationSettings(Settings):
         return self
 
 
-def is_own(item: Any) -> bool:
-    """Return whether an item of ``evaluation/metrics`` is a metric of the user's own."""
-    return is_reference(item) or isinstance(item, dict)
+def is_part(item: Any) -> bool:
+    """Return whether an item of ``evaluation/metrics`` has settings: a kind, or user code."""
+    is_kind = isinstance(item, str) and item in MetricSettings.kinds()
+    return is_kind or isinstance(item, dict) or is_reference(item)
 
 
-def own_metric(item: str | dict[str, Any], code: Any) -> MetricSettings:
-    """Return the settings of such an item; ``code`` finds the code.
+def metric_part(item: str | dict[str, Any], code: Any) -> MetricSettings:
+    """Return the settings of such an item; ``code`` finds user code.
 
     Raises:
         pydantic.ValidationError: A setting is wrong, or the code cannot be used.

@@ -14,6 +14,7 @@ from torch import Tensor
 from tunebox.data.image_set import ImageSet, to_unit_range
 from tunebox.metrics.accuracy import accuracy
 from tunebox.metrics.cross_entropy import cross_entropy
+from tunebox.metrics.settings import ModelMetricSettings
 from tunebox.models.base import Classifier
 from tunebox.noise.base import Perturbation
 from tunebox.spec.training_settings import EvaluationSettings
@@ -73,6 +74,34 @@ def computed(
     return [float(value) for value in values.tolist()]
 
 
+def measured(
+    model: Classifier, images: ImageSet, part: ModelMetricSettings, *, seed: int, batch_size: int
+) -> dict[str, float]:
+    """Return the metrics of ``part`` under the names that are reported.
+
+    In evaluation mode and float32, whatever the training used.
+
+    Args:
+        model: On the device of the images.
+        images: Those of the settings are taken evenly from them.
+        part: What is measured.
+        seed: Random seed of whatever it draws.
+        batch_size: Images at a time, at most.
+    """
+    device = model.mean.device
+    chosen = images if part.images is None else evenly(images, part.images)
+    with evaluation_mode(model), full_float32(device):
+        batches = list(_parts(clean_batches(chosen, batch_size), device))
+        values = part.measure(model, batches, seed)
+    return {part.reported_name(metric): values[metric.name] for metric in part.reported}
+
+
+def evenly(images: ImageSet, count: int) -> ImageSet:
+    """Return ``count`` images taken evenly from ``images``; all if there are no more."""
+    count = min(count, len(images))
+    return images.select(torch.arange(count, device=images.labels.device) * len(images) // count)
+
+
 def _parts(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """Give batches of a size that suits the device; the noise is drawn for those of the settings.
 
@@ -118,6 +147,15 @@ class Evaluator:
             if computes:
                 results = computed(model, make_batches(), list(computes.values()))
                 values.update(zip(computes, results, strict=True))
+        for part in self._settings.of_model:
+            if any(is_due(metric) for metric in part.metrics()):
+                values |= measured(
+                    model,
+                    self._validation,
+                    part,
+                    seed=self._settings.seed,
+                    batch_size=self._settings.batch_size,
+                )
         return {metric.name: values[metric.name] for metric in due}
 
     def _clean_batches(self) -> Iterable[Batch]:

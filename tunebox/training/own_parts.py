@@ -18,7 +18,7 @@ from tunebox.data.parts import load_training_parts
 from tunebox.errors import TuneboxError, first_line
 from tunebox.losses.base import LossTerm
 from tunebox.losses.settings import TermContext
-from tunebox.metrics.settings import MetricSettings
+from tunebox.metrics.settings import OwnMetricSettings
 from tunebox.models.base import Classifier
 from tunebox.models.build import build_classifier
 from tunebox.noise.base import Perturbation
@@ -150,7 +150,7 @@ def _try_terms(config: TrialConfig, model: Classifier, few: ImageSet) -> None:
 
 def _try_metrics(config: TrialConfig, model: Classifier, few: ImageSet) -> None:
     for metric in config.evaluation.metrics:
-        if not isinstance(metric, MetricSettings):
+        if not isinstance(metric, OwnMetricSettings):
             continue
         path = "evaluation/metrics"
         with torch.no_grad():

@@ -21,7 +21,13 @@ from tunebox.noise.settings import NoiseSettings
 from tunebox.noise.uniform import UniformSettings
 from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.training.curvature import curvature
-from tunebox.training.evaluate import Evaluator, accuracy_and_loss, clean_batches, noisy_batches
+from tunebox.training.evaluate import (
+    Evaluator,
+    accuracy_and_loss,
+    clean_batches,
+    evenly,
+    noisy_batches,
+)
 
 _BATCH_SIZE = 512
 _NUM_PATCHES = 4
@@ -112,11 +118,9 @@ def summarize_curvature(
     model: Classifier, images: ImageSet, num_images: int, seed: int
 ) -> CurvatureSummary:
     """Return the curvature's distribution over ``num_images`` taken evenly from ``images``."""
-    num_images = min(num_images, len(images))
-    chosen = torch.arange(num_images, device=images.labels.device) * len(images) // num_images
-    values = curvature(model, images.select(chosen), seed=seed).double()
+    values = curvature(model, evenly(images, num_images), seed=seed).double()
     low, median, high = torch.quantile(values, values.new_tensor([0.05, 0.5, 0.95])).tolist()
-    return CurvatureSummary(num_images, values.mean().item(), median, low, high)
+    return CurvatureSummary(len(values), values.mean().item(), median, low, high)
 
 
 def _perturbations(test: ImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
