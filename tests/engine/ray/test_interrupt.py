@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.command_line import SEARCH_FILE, mlflow_runs, start_tunebox, succeed
+from tests.command_line import SEARCH_FILE, mlflow_runs, run_tunebox, start_tunebox, succeed
 from tunebox.decisions.trials import TrialState
 from tunebox.errors import RecordsError
 from tunebox.records.search_folder import SearchFolder
@@ -86,11 +86,15 @@ def test_ctrl_c_ends_the_search_in_good_order(home: Path) -> None:
 
 
 def test_a_time_budget_ends_the_search(home: Path, ray_address: str) -> None:
-    options = ("--time-budget", "35", "--address", ray_address)
-    start = time.monotonic()
-    printed = succeed("search", "long.yaml", *options, cwd=home)
-    assert time.monotonic() - start < 120
-    log = read_log(SearchFolder(home / "results" / "long-1"))
+    for budget in (35, 150):  # a busy machine may train no epoch in the first
+        options = ("--time-budget", str(budget), "--address", ray_address, "--name", f"b{budget}")
+        start = time.monotonic()
+        printed = run_tunebox("search", "long.yaml", *options, cwd=home).stdout
+        assert time.monotonic() - start < budget + 85
+        assert f"ended   the time budget of {budget} s is spent" in printed
+        log = read_log(SearchFolder(home / "results" / f"b{budget}"))
+        if log.front():
+            break
     assert log.front()
     assert log.count(TrialState.RUNNING) == 0
     assert log.count(TrialState.INTERRUPTED) >= 1
