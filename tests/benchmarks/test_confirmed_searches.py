@@ -14,7 +14,7 @@ model: {kind: mlp, width: 8, depth: 1, feature_dim: 4}
 losses:
   choice:
     plain: {cross_entropy: {on: clean}}
-    smooth: {label_smoothing: {smoothing: {uniform: [0.05, 0.3]}}}
+    smooth: {label_smoothing: {on: clean, smoothing: {uniform: [0.05, 0.3]}}}
 optimizer: {kind: sgd, lr: {log_uniform: [0.05, 0.3]}}
 evaluation: {noise: {kind: gaussian, std: 0.4}}
 search: {trials: 6, max_epochs: 3}
