@@ -10,15 +10,12 @@ import pytest
 from tests.engine.make_search import Simulation, make_spec, metrics_at, new_trial
 from tunebox.decisions.decisions import Decisions
 from tunebox.decisions.method import Verdict
-from tunebox.decisions.sampler import RungSampler
 from tunebox.decisions.samplers import MIN_TRIALS
 from tunebox.decisions.trials import Report, TrialRecord, TrialState
 from tunebox.pareto.constraints import Constraint, Constraints
-from tunebox.spec.load import spec_from_source
 from tunebox.spec.space import Choice, Values
-from tunebox.spec.yaml_source import parse_yaml
 
-QUICK = ["tpe", "nsga2", "qmc", "random"]  # gp takes seconds: it has tests of its own
+SAMPLERS = ["tpe", "nsga2", pytest.param("gp", marks=pytest.mark.slow), "qmc", "random"]
 ACCURATE = Constraints([Constraint("clean_accuracy", 0.6, None)])
 
 
@@ -47,7 +44,7 @@ def check_values(values: Values) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_suggestions_are_active_leaves_within_their_ranges(name: str) -> None:
     simulation = run(decisions_of(name), 30)
     for values in simulation.settings:
@@ -56,7 +53,7 @@ def test_suggestions_are_active_leaves_within_their_ranges(name: str) -> None:
     assert len({values["optimizer/lr"] for values in simulation.settings}) > 8
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_same_seed_gives_the_same_search(name: str) -> None:
     first = run(decisions_of(name, seed=4), 25)
     assert run(decisions_of(name, seed=4), 25).settings == first.settings
@@ -87,7 +84,7 @@ def interleaved(decisions: Decisions, known: list[tuple[str, Values]], count: in
     return settings
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("num_known", [1, 13, 29])
 def test_a_search_taken_over_goes_on_as_if_nothing_had_happened(name: str, num_known: int) -> None:
     start: tuple[Values, ...] = ({"losses": "stability", "optimizer/lr": 0.03},)
@@ -97,7 +94,7 @@ def test_a_search_taken_over_goes_on_as_if_nothing_had_happened(name: str, num_k
     assert interleaved(decisions_of(name, **more), known, 32) == undisturbed
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_starting_points_come_first_and_are_completed(name: str) -> None:
     start: tuple[Values, ...] = (
         {"losses": "stability", "losses/stability/stability/weight": 0.5},
@@ -119,7 +116,7 @@ def test_sobol_points_are_spread_evenly() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "gp"])
 def test_learns_from_what_was_reported(name: str) -> None:
     distances = []
     for seed in range(3):
@@ -132,7 +129,7 @@ def test_learns_from_what_was_reported(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["tpe", "nsga2", "gp"])
 def test_constraints_steer_the_sampler(name: str) -> None:
     """Under a constraint that only small networks keep, more of them are suggested."""
     shares = []
@@ -165,7 +162,7 @@ def earlier_trials(count: int) -> list[TrialRecord]:
     return trials
 
 
-@pytest.mark.parametrize("name", ["tpe", "nsga2"])
+@pytest.mark.parametrize("name", ["tpe", "nsga2", pytest.param("gp", marks=pytest.mark.slow)])
 def test_a_warm_start_is_learnt_from(name: str) -> None:
     cold, warm = decisions_of(name), decisions_of(name)
     for trial in earlier_trials(30):
@@ -178,7 +175,7 @@ def test_a_warm_start_is_learnt_from(name: str) -> None:
     assert medians[1] < 0.6 * medians[0]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_warm_start_judges_no_trial(name: str) -> None:
     decisions = decisions_of(name)
     for trial in earlier_trials(12):
@@ -187,36 +184,3 @@ def test_a_warm_start_judges_no_trial(name: str) -> None:
     poor = {"clean_accuracy": 0.0, "noisy_accuracy": 0.0}
     verdict = decisions.report("0000", 1, poor)
     assert verdict is Verdict.CONTINUE  # the first at its rung, whatever came before
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(100)
-@pytest.mark.parametrize(("num_objectives", "is_constrained"), [(1, True), (2, False), (3, True)])
-def test_gp_knows_branches_objectives_and_constraints(
-    num_objectives: int, is_constrained: bool
-) -> None:
-    text = """\
-data: {kind: digits}
-model: {kind: mlp}
-losses:
-  choice:
-    clean_only: {cross_entropy: {on: clean}}
-    noisy: {cross_entropy: {on: noisy}, noise: {kind: gaussian, std: {uniform: [0, 1]}}}
-optimizer: {kind: sgd, lr: 0.1}
-evaluation: {noise: {kind: gaussian, std: 0.5}}
-"""
-    space = spec_from_source(parse_yaml(text, "made.yaml")).space
-    suggested = []
-    for _ in range(2):
-        sampler = RungSampler(
-            space, (1,), np.ones(num_objectives), 0, name="gp", num_bounds=int(is_constrained)
-        )
-        generator = np.random.default_rng(0)
-        for number in range(MIN_TRIALS):
-            sampler.adopt(f"{number}", sampler.ask(f"{number}"))
-            violations = generator.normal(size=int(is_constrained))
-            sampler.tell(f"{number}", 1, generator.random(num_objectives), violations)
-            sampler.end(f"{number}", failed=False)
-        suggested.append(sampler.ask("next"))
-    assert suggested[0] == suggested[1]
-    assert ("losses/noisy/noise/std" in suggested[0]) == (suggested[0]["losses"] == "noisy")

@@ -58,6 +58,16 @@ class Decisions(SearchMethod):
             self._sampler = OwnSampler(suggest, space, search.seed)
         elif search.sampler in ("random", "qmc"):
             self._sampler = PointSampler(search.sampler, space, search.seed)
+        elif search.sampler == "gp":
+            from tunebox.decisions.gp_sampler import GpSampler  # SciPy is slow to import
+
+            self._sampler = GpSampler(
+                space,
+                self.rungs,
+                objectives.reference_costs,
+                search.seed,
+                num_bounds=constraints.num_bounds,
+            )
         else:
             self._sampler = RungSampler(
                 space,

@@ -51,7 +51,7 @@ class RungSampler:
             epochs: The rungs and the last epoch, ascending.
             reference_costs: ``(D,)``, the costs of a failed trial, or worse if others are.
             seed: Random seed of every draw.
-            name: ``tpe``, ``nsga2`` or ``gp``.
+            name: ``tpe`` or ``nsga2``.
             num_bounds: Number of bounds in the constraints: each report has a violation of each.
         """
         assert epochs == tuple(sorted(epochs))
@@ -179,8 +179,8 @@ class RungSampler:
     def _group(self, leaf: Leaf) -> _Group:
         """Return what the leaves that are modelled together have in common.
 
-        TPE has a joint model for each set of leaves that occur together. The other samplers know
-        no conditions: they see all leaves in every trial.
+        TPE has a joint model for each set of leaves that occur together. NSGA-II knows no
+        conditions: it sees all leaves in every trial.
         """
         return leaf.condition if self._name == "tpe" else ()
 

@@ -53,13 +53,9 @@ def seed_of(seed: int, number: int) -> int:
 
 
 def optuna_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
-    """Return Optuna's sampler ``name``: ``tpe``, ``nsga2`` or ``gp``."""
+    """Return Optuna's sampler ``name``: ``tpe`` or ``nsga2``."""
     if name == "nsga2":
         return SteadyStateNsga2(population_size=_POPULATION, seed=seed)
-    if name == "gp":
-        return optuna.samplers.GPSampler(
-            seed=seed, n_startup_trials=MIN_TRIALS, warn_independent_sampling=False
-        )
     assert name == "tpe"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
