@@ -16,7 +16,7 @@ from tunebox.spec.write import search_yaml, trial_yaml
 from tunebox.spec.yaml_source import parse_yaml
 
 FILES = sorted(shipped_folder().rglob("*.y*ml"))
-ALONE = {"pgd"}  # methods that need no base loss
+ALONE = {"pgd", "atent", "macer", "smooth_adv", "cat_rs"}  # methods that need no base loss
 METHODS = {"clean_only", "noisy_only", "both", "stability", "ours"}
 
 

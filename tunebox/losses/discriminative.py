@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tunebox.losses.base import LossTerm
+from tunebox.losses.centroids import CentroidsTerm
 from tunebox.losses.context import StepContext
 from tunebox.losses.terms.discriminative import DiscriminativeSettings
 
@@ -95,28 +95,18 @@ def margin_loss(means: Tensor, head: nn.Linear, shares: ClassShares, delta_d: fl
     return lacking.amax(dim=1) @ shares.of_class
 
 
-class DiscriminativeTerm(LossTerm):
+class DiscriminativeTerm(CentroidsTerm):
     """Compactness, margin and regularisation with centroids that remember [Nguyen2025].
 
-    The centroid of a class is its mean clean feature in the batch, blended with the stored one
-    once the class has been seen. The stored one carries no gradient. The margin looks at the
-    batch means, compactness and regularisation at the centroids.
-
-    Attributes:
-        centroids: ``(C, D)``, stored; 0 for a class that was never seen.
-        seen: ``(C,)``, bool.
+    The centroids are those of clean features. The margin looks at the batch means, compactness and
+    regularisation at the centroids.
     """
-
-    centroids: Tensor
-    seen: Tensor
 
     def __init__(
         self, settings: DiscriminativeSettings, num_classes: int, feature_dim: int
     ) -> None:
-        super().__init__()
+        super().__init__(num_classes, feature_dim, settings.momentum)
         self._settings = settings
-        self.register_buffer("centroids", torch.zeros(num_classes, feature_dim))
-        self.register_buffer("seen", torch.zeros(num_classes, dtype=torch.bool))
 
     def forward(self, context: StepContext) -> Tensor:
         """Return a scalar >= 0; in training mode the centroids are stored."""
@@ -142,14 +132,3 @@ class DiscriminativeTerm(LossTerm):
         margin = margin_loss(means, context.head, shares, settings.delta_d)
         lengths = torch.linalg.vector_norm(centroids, ord=settings.norm, dim=1)
         return compactness, margin, lengths @ shares.of_class
-
-    def _blend(self, means: Tensor, present: Tensor) -> Tensor:
-        """Return the centroids ``(C, D)`` of this batch, and store those of present classes."""
-        remembered = self._settings.momentum * self.seen.to(means.dtype).unsqueeze(1)  # (C, 1)
-        centroids = means + remembered * (self.centroids.to(means.dtype) - means)
-        if self.training:
-            is_present = present > 0
-            stored = centroids.detach().to(self.centroids.dtype)
-            self.centroids.copy_(torch.where(is_present.unsqueeze(1), stored, self.centroids))
-            self.seen.logical_or_(is_present)
-        return centroids
