@@ -9,6 +9,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from tunebox.noise.corruptions import NAMES as CORRUPTIONS
 from tunebox.noise.down_up import down_up
 from tunebox.noise.gaussian import add_gaussian
 from tunebox.noise.patch_mask import mask_patches
@@ -29,7 +30,30 @@ NOISES: dict[str, dict[str, Any]] = {
             {"kind": "patch_mask", "size": 3, "count": 2},
         ],
     },
+    "jpeg": {"kind": "jpeg", "quality": 30},
+    "defocus": {"kind": "defocus", "radius": 1.5},
+    "motion": {"kind": "motion", "length": 4},
+    "sensor": {
+        "kind": "sensor",
+        "full_well": 200,
+        "row_noise": 5,
+        "hot_pixels": 0.05,
+        "vignetting": 0.5,
+    },
+    "one_of": {
+        "kind": "one_of",
+        "noises": [{"kind": "gaussian", "std": 0.1}, {"kind": "fog", "severity": 3}],
+    },
+    **{
+        f"{name}_{severity}": {"kind": name, "severity": severity}
+        for name in CORRUPTIONS
+        for severity in (1, 5)
+    },
 }
+NOT_RANDOM = (
+    *("down_up", "jpeg", "defocus", "zoom", "pixelate", "brightness", "contrast", "saturate"),
+    "gaussian_blur",
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -56,7 +80,7 @@ def test_input_is_kept_and_the_seed_decides(name: str) -> None:
     assert noisy.dtype == given.dtype
     assert not torch.equal(noisy, given)
     assert torch.equal(perturb(given, generator()), noisy)
-    if name != "down_up":
+    if not name.startswith(NOT_RANDOM):
         assert not torch.equal(perturb(given, generator(7)), noisy)
 
 
@@ -65,6 +89,22 @@ def test_range_is_kept_unless_told_otherwise(name: str) -> None:
     noisy = settings_of(name).build()(images().round(), generator())
     inside = bool(noisy.min() >= 0 and noisy.max() <= 1)
     assert inside == (not name.endswith("unclamped"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (3, 1, 28, 28), (2, 4, 9, 5), (1, 3, 70, 64)])
+def test_any_image_is_taken(shape: tuple[int, ...]) -> None:
+    given = torch.rand(shape, generator=generator(1))
+    for name in NOISES:
+        if not name.endswith("unclamped"):
+            noisy = settings_of(name).build()(given, generator(2))
+            assert noisy.shape == given.shape
+            assert bool(noisy.isfinite().all()), name
+            assert noisy.min() >= 0, name
+            assert noisy.max() <= 1, name
+
+
+def test_every_kind_is_in_the_table() -> None:
+    assert {noise["kind"] for noise in NOISES.values()} == set(NoiseSettings.kinds())
 
 
 @pytest.mark.parametrize("name", sorted(NOISES))
