@@ -7,10 +7,12 @@ What is slow to import is imported where it is needed.
 from __future__ import annotations
 
 import gzip
+import json
 import random
 import shutil
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tunebox.errors import RecordsError
 from tunebox.spec.search_spec import SearchSpec
@@ -396,3 +398,74 @@ def read_idx(folder: Path) -> object:
     from tunebox.data.idx import read_idx
 
     return read_idx(folder / "images-idx3-ubyte.gz")
+
+
+def _write_images(folder: Path) -> list[bytes]:
+    from PIL import Image
+
+    generator = random.Random(0)
+    contents = []
+    for number in range(12):
+        image = Image.frombytes("RGB", (9, 7), generator.randbytes(9 * 7 * 3))
+        image.save(folder / f"{number}.png")
+        contents.append((folder / f"{number}.png").read_bytes())
+    return contents
+
+
+def make_table(folder: Path) -> Path:
+    _write_images(folder)
+    parts = ["train", "validation", "test"]
+    rows = [f"{number}.png,{'ab'[number % 2]},{parts[number % 3]}" for number in range(12)]
+    path = folder / "labels.csv"
+    path.write_text("\n".join(["path,label,part", *rows]), encoding="utf-8")
+    return path
+
+
+def read_table(folder: Path) -> object:
+    from tunebox.data.sets.table import TableSettings
+
+    file = str(folder / "labels.csv")
+    return _read(TableSettings(kind="table", file=file, image_size=8))
+
+
+def make_parquet_images(folder: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+    schema = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    images = [{"bytes": content, "path": "x.png"} for content in _write_images(folder)]
+    table = pa.table({"image": images, "label": [0, 1] * 6}).replace_schema_metadata(schema)
+    pq.write_table(table, folder / "train-0.parquet")
+    return folder / "train-0.parquet"
+
+
+def read_parquet_images(folder: Path) -> object:
+    from tunebox.data.sets.parquet import ParquetSettings
+
+    return _read(ParquetSettings(kind="parquet", root=str(folder), image_size=8))
+
+
+def make_npz(folder: Path) -> Path:
+    import numpy as np
+
+    draws = np.random.default_rng(0)
+    arrays = {}
+    for part in ("train", "val", "test"):
+        arrays[f"{part}_images"] = draws.integers(0, 256, (6, 9, 9, 3), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.array([[0], [1]] * 3)
+    np.savez_compressed(folder / "set.npz", **arrays)
+    return folder / "set.npz"
+
+
+def read_npz(folder: Path) -> object:
+    from tunebox.data.sets.npz import NpzSettings
+
+    return _read(NpzSettings(kind="npz", file=str(folder / "set.npz")))
+
+
+def _read(settings: Any) -> object:
+    from tunebox.data.parts import load_test_part, load_training_parts
+
+    settings.inspect()
+    return load_training_parts(settings), load_test_part(settings)

@@ -31,7 +31,9 @@ from tests.mutations import (
     in_archive,
     in_idx,
     in_image,
+    in_image_parquet,
     in_json,
+    in_npz,
     in_parquet,
     in_torch,
     in_yaml,
@@ -78,6 +80,14 @@ READERS = {
     "cluster file": Reader(files.make_cluster_file, files.read_cluster_file, _YAML),
     "image": Reader(files.make_image, files.read_images, (changed_bytes, in_image)),
     "idx": Reader(files.make_idx, files.read_idx, (changed_bytes, in_idx)),
+    "table of images": Reader(files.make_table, files.read_table, _TEXT),
+    "parquet images": Reader(
+        files.make_parquet_images,
+        files.read_parquet_images,
+        (changed_bytes, in_image_parquet),
+        "/files: the 0 images for training",
+    ),
+    "npz": Reader(files.make_npz, files.read_npz, (changed_bytes, in_npz)),
 }
 
 

@@ -320,15 +320,9 @@ def in_archive(generator: random.Random, content: bytes) -> bytes:
     return changed.getvalue()
 
 
-def in_parquet(generator: random.Random, content: bytes) -> bytes:
-    """Lose, rename, retype or empty a column, or change what the metadata say."""
+def _with_a_strange_column(generator: random.Random, table: Any) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    from tunebox.records.table_file import write_table
-
-    table = pq.read_table(io.BytesIO(content))
-    metadata = dict(table.schema.metadata)
     column = generator.randrange(table.num_columns)
     name = table.column_names[column]
     strange = generator.choice(
@@ -336,6 +330,7 @@ def in_parquet(generator: random.Random, content: bytes) -> bytes:
             pa.nulls(len(table)),
             pa.array([[1, 2]] * len(table)),
             pa.array([{"a": 1}] * len(table)),
+            pa.array([{"bytes": 7}] * len(table)),
             pa.array(["x\x1b[2J\n"] * len(table)),
             pa.array([b"\xff"] * len(table)),
             pa.array([float("nan")] * len(table)),
@@ -343,19 +338,81 @@ def in_parquet(generator: random.Random, content: bytes) -> bytes:
             pa.array([None, *["../x"] * (len(table) - 1)]) if len(table) else pa.nulls(0),
         ]
     )
-    match generator.randrange(6):
+    match generator.randrange(5):
         case 0:
-            table = table.drop_columns([name])
+            return table.drop_columns([name])
         case 1:
-            table = table.set_column(column, "x" * generator.choice([1, 300]), table[name])
+            return table.set_column(column, "x" * generator.choice([1, 300]), table[name])
         case 2 | 3:
-            table = table.set_column(column, name, strange)
-        case 4:
-            table = table.slice(0, 0)
+            return table.set_column(column, name, strange)
         case _:
-            header = json.loads(metadata[b"tunebox"])
-            tree = changed_tree(generator, header)
-            metadata[b"tunebox"] = with_depth(json.dumps(tree)).encode()
+            return table.slice(0, 0)
+
+
+def in_image_parquet(generator: random.Random, content: bytes) -> bytes:
+    """Change a column of a data set of images, or the names of its classes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(content))
+    metadata = dict(table.schema.metadata)
+    if generator.randrange(2):
+        table = _with_a_strange_column(generator, table)
+    else:
+        tree = changed_tree(generator, json.loads(metadata[b"huggingface"]))
+        metadata[b"huggingface"] = with_depth(json.dumps(tree)).encode()
+    written = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(metadata), written)
+    return bytes(written.getvalue())
+
+
+def in_npz(generator: random.Random, content: bytes) -> bytes:
+    """Lose, rename, retype or reshape an array, or lie about its shape; all checksums are right."""
+    import numpy as np
+
+    with np.load(io.BytesIO(content)) as archive:
+        arrays = dict(archive)
+    name = generator.choice(list(arrays))
+    array = arrays.pop(name)
+    strange = [
+        *(array.astype(np.float32), array.astype("<U3"), array.astype(np.complex64)),
+        *(array[:-1], array[..., None], array.T, np.asfortranarray(array), array.ravel()),
+        *(array.astype(np.int64) - 9, array.astype(np.int64) + 2**40, np.zeros((0, 5))),
+        *(np.float64(3), array.astype(">u2"), array.astype(bool), array[:0]),
+    ]
+    made = io.BytesIO()
+    match generator.randrange(4):
+        case 0:
+            np.savez(made, **arrays)
+        case 1:
+            np.savez(made, **{**arrays, generator.choice(["x", "test_images"]): array})
+        case 2:
+            np.savez_compressed(made, **arrays, **{name: generator.choice(strange)})
+        case _:
+            np.savez(made, **arrays)
+            member = io.BytesIO()
+            shape = (generator.choice([10**12, 2, 10**5]), *array.shape[1:])
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(member, header)
+            with zipfile.ZipFile(made, "a") as changed:
+                changed.writestr(f"{name}.npy", member.getvalue() + array.tobytes())
+    return made.getvalue()
+
+
+def in_parquet(generator: random.Random, content: bytes) -> bytes:
+    """Lose, rename, retype or empty a column, or change what the metadata say."""
+    import pyarrow.parquet as pq
+
+    from tunebox.records.table_file import write_table
+
+    table = pq.read_table(io.BytesIO(content))
+    metadata = dict(table.schema.metadata)
+    if generator.randrange(6) < 5:
+        table = _with_a_strange_column(generator, table)
+    else:
+        header = json.loads(metadata[b"tunebox"])
+        tree = changed_tree(generator, header)
+        metadata[b"tunebox"] = with_depth(json.dumps(tree)).encode()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.parquet"
         write_table(table.replace_schema_metadata(metadata), path)

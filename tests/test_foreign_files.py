@@ -30,6 +30,9 @@ FEWER = {
     "weights": 500,
     "pretrained": 30,
     "image": 500,
+    "table of images": 300,
+    "parquet images": 300,
+    "npz": 300,
 }
 
 # What is damaged in these is looked up in MLflow, without an error.

@@ -39,7 +39,7 @@ ON_TOP = {"__init__.py", "__main__.py", "errors.py", "proxies.py", "settings.py"
 LIBRARIES = {  # the rooms that may import a library, other than for types
     "ray": {"engine", "remote"},
     "mlflow": {"tracking", "verbs"},  # the pages of MLflow are asked for their address
-    "pyarrow": {"records"},
+    "pyarrow": {"data", "records"},
     "optuna": {"decisions"},
     "moocore": {"pareto"},
     "typer": {"cli"},

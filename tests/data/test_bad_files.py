@@ -12,7 +12,7 @@ import pytest
 
 from tests.data.damaged_files import WHOLE, damaged
 from tests.data.image_files import png, random
-from tunebox.data import inspection as inspections
+from tunebox.data import listing
 from tunebox.data.image_file import ImageFile, ImageFileError, ImageInfo
 from tunebox.data.parts import load_test_part, load_training_parts
 from tunebox.data.read_files import read_files
@@ -71,7 +71,7 @@ def test_all_are_found_at_once_and_ten_are_shown(root: Path) -> None:
 
     settings = folder_settings(root, bad_files="skip")
     found = settings.inspect()
-    assert {one.path.name for one in found.bad} == set(DAMAGED)
+    assert {Path(one.name).name for one in found.bad} == set(DAMAGED)
     assert all(one.reason for one in found.bad)
     assert found.notes[0].startswith(f"{count} of {count + 12} images cannot be read: ")
     assert "12 images in 2 classes" in str(found.found)
@@ -104,7 +104,7 @@ def test_whatever_a_decoder_raises(
             return ImageFile(np.zeros((6, 6, 1), np.uint8), 8, ImageInfo("PNG", "L", 8, 6, 6))
         raise error
 
-    monkeypatch.setattr(inspections, "read_image", fail)
+    monkeypatch.setattr(listing, "read_image", fail)
     with pytest.raises(
         DataError, match=r"1 of 12 images cannot be read: .*03\.png is damaged \("
     ) as e:
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_reached_now_is_not_left_out(error: Exception) -> 
     with pytest.raises(
         DataError, match=r"x\.png: (Input/output error; try again|too little memory)"
     ):
-        list(read_files([Path("x.png")], read))
+        list(read_files([Path("x.png")], 1, read))
 
 
 def test_results_come_in_order_with_progress() -> None:
@@ -135,8 +135,8 @@ def test_results_come_in_order_with_progress() -> None:
             raise ImageFileError("is the one")
         return int(path.stem)
 
-    results = list(read_files(files, read, lambda *done: seen.append(done)))
+    results = list(read_files(files, 1000, read, lambda *done: seen.append(done)))
     assert [read.result for read in results] == [*range(500), None, *range(501, 1000)]
     assert str(results[500].bad) == "500.png is the one"
     assert seen == [(number, 1000) for number in range(1, 1001)]
-    assert list(read_files([], read)) == []
+    assert list(read_files([], 0, read)) == []

@@ -17,7 +17,7 @@ from tests.data.image_files import png, random, tiff
 from tunebox.data.image_set import ImageSet, to_unit_range
 from tunebox.data.parts import load_test_part, load_training_parts
 from tunebox.data.pixels import fit, grey
-from tunebox.data.sets.image_folder import ImageFolderSettings, load_image_folder
+from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.errors import DataError
 
 SIDE = 6
@@ -40,7 +40,7 @@ def write_classes(root: Path, contents: list[bytes], suffix: str = "png") -> Non
 
 
 def load(root: Path, **changes: Any) -> ImageSet:
-    return load_image_folder(folder_settings(root, **changes), "train")
+    return folder_settings(root, **changes).build("train")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -99,7 +99,7 @@ def test_256_grey_levels_of_a_deep_file_stay_256(tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
     write_classes(tmp_path, [png(levels), png(levels[::-1].copy())] * 3)
     settings = folder_settings(tmp_path, bits=8).model_copy(update={"image_size": 16})
-    found = load_image_folder(settings, "train")
+    found = settings.build("train")
     assert found.images.dtype == torch.uint8
     assert len(np.unique(found.images.numpy())) == 256
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.errors import DataError
 from tunebox.verbs.data_check import write_bad_files
 from tunebox.verbs.doctor import _inspect
+from tunebox.verbs.findings import Finding, findings_in
 
 SEARCH_FILE = """\
 # Which learning rate?
@@ -125,3 +127,24 @@ def test_an_older_list_goes_when_nothing_is_left_out(tmp_path: Path) -> None:
     write_bad_files([], path)
     assert not path.exists()
     write_bad_files([], path)
+
+
+def test_spaces_check_as_json(home: Path) -> None:
+    done = run_tunebox("spaces", "check", "skip.yaml", "--data", "--json", cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["searched_leaves"] == ["optimizer/lr"]
+    assert found["data"]["found"].startswith("23 images in 2 classes: ")
+    [bad] = found["data"]["bad_files"]
+    assert bad["name"] == "pictures/train/dog/05.png"
+    assert bad["reason"].startswith("is damaged (")
+    assert len(found["samples"]) == 5
+    assert all(0.01 <= one["optimizer/lr"] <= 0.1 for one in found["samples"])
+
+
+def test_findings_are_read_back_from_lines() -> None:
+    printed = "ok       versions  tunebox 0.1.0, ray 2\nerror    data      x: is  damaged\nother\n"
+    assert list(findings_in(printed)) == [
+        Finding("ok", "versions", "tunebox 0.1.0, ray 2"),
+        Finding("error", "data", "x: is  damaged"),
+    ]

@@ -1,5 +1,6 @@
 """The commands for searches on a cluster; registered in `tunebox.cli.main`."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -96,6 +97,9 @@ def doctor(
         str | None, typer.Option(help="Address of a Ray cluster. [default: as for tunebox search]")
     ] = None,
     tracking_uri: TrackingUri = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the findings as JSON, for other programs.")
+    ] = False,
 ) -> None:
     """Check whether a search could run: cluster, nodes, GPUs, software, storage, MLflow, data.
 
@@ -103,28 +107,40 @@ def doctor(
 
     Example: tunebox doctor --cluster cluster.yaml
     """
-    from tunebox.cli.file_bar import file_bar
-    from tunebox.verbs.doctor import examine, examine_from_home
-    from tunebox.verbs.findings import has_error, says_error
+    from tunebox.verbs.findings import has_error
 
     console = make_console()
+    findings = []
+    for finding in _findings(console, file, cluster, out, address, tracking_uri):
+        findings.append(finding)
+        if not as_json:
+            _print_finding(console, finding)
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
+    if has_error(findings):
+        raise typer.Exit(EXIT_TROUBLE)
+
+
+def _findings(
+    console: Console,
+    file: str | None,
+    cluster: str | None,
+    out: str | None,
+    address: str | None,
+    tracking_uri: str | None,
+) -> Iterator["Finding"]:
+    from tunebox.cli.file_bar import file_bar
+    from tunebox.verbs.doctor import examine, examine_from_home
+    from tunebox.verbs.findings import findings_in
+
     if cluster is not None:
         options = {"--out": out, "--address": address, "--tracking-uri": tracking_uri}
         printed, finding = examine_from_home(cluster, file, options)
-        say(printed.removesuffix("\n"))
-        _print_finding(console, finding)
-        failed = says_error(printed)
-    else:
-        findings = []
-        with file_bar(console) as on_file:
-            for finding in examine(
-                file, Path(out or default_out()), address, tracking_uri, on_file
-            ):
-                findings.append(finding)
-                _print_finding(console, finding)
-        failed = has_error(findings)
-    if failed:
-        raise typer.Exit(EXIT_TROUBLE)
+        yield from findings_in(printed)
+        yield finding
+        return
+    with file_bar(console) as on_file:
+        yield from examine(file, Path(out or default_out()), address, tracking_uri, on_file)
 
 
 def _print_finding(console: Console, finding: "Finding") -> None:

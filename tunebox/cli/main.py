@@ -4,7 +4,6 @@ Each command imports what it needs: torch, Ray and MLflow take seconds to import
 """
 
 import json
-import random
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -361,40 +360,24 @@ def check(
     data: Annotated[
         bool, typer.Option("--data", help="Read all images too, and say what is in them.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, for other programs.")
+    ] = False,
 ) -> None:
     """Check a search file and print five trials drawn from it.
 
     Example: tunebox spaces check my_search.yaml --data
     """
-    from tunebox.cli.data_check import check_data
-    from tunebox.cli.tables import describe_settings
-    from tunebox.spec.load import load_spec
-    from tunebox.spec.sample import sample_values
-    from tunebox.spec.slips import likely_slips
-    from tunebox.verbs.own_parts import check_own_parts
+    from tunebox.cli.check import check_file, print_check
+    from tunebox.cli.file_bar import file_bar
 
-    spec = load_spec(file)
-    check_own_parts(spec)
     console = make_console()
-    for line in likely_slips(spec):
-        console.print(f"warning: {line}", soft_wrap=True)
-    check_data(console, spec.first_trial().data, reads_all=data)
-    leaves = len(spec.space.leaves)
-    console.print(
-        f"{spec.source.name} is valid: {leaves} searched leaves, "
-        f"objectives {', '.join(spec.objectives)}",
-        soft_wrap=True,
-    )
-    if spec.constraints:
-        console.print(f"constraints {spec.constraint_set}", soft_wrap=True)
-    if not leaves:
-        console.print("nothing is searched: a fixed trial, for tunebox train")
+    if as_json:
+        typer.echo(json.dumps(check_file(file, seed, reads_all=data).as_data(), indent=2))
         return
-    generator = random.Random(seed)
-    for values in spec.start:
-        console.print(f"- start with {describe_settings(values)}")
-    for _ in range(5):
-        console.print(f"- {describe_settings(sample_values(spec.space, generator))}")
+    with file_bar(console) as on_file:
+        checked = check_file(file, seed, reads_all=data, progress=on_file)
+    print_check(console, checked)
 
 
 def _message(error: typer.exceptions.TyperException) -> str:

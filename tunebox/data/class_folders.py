@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from tunebox.data.listing import FileItem, Listing
 from tunebox.errors import DataError
 
 # what torchvision.datasets.ImageFolder takes for an image
@@ -15,29 +15,6 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm"),
     *(".tif", ".tiff", ".webp"),
 )
-
-
-@dataclass(frozen=True)
-class ClassFolders:
-    """Files of a part, in the order of their classes.
-
-    Attributes:
-        classes: Names of the classes, which number them.
-        files: Paths of the images.
-        labels: Number of the class of each file.
-        others: How many files have another suffix and are left out, by suffix.
-    """
-
-    classes: tuple[str, ...]
-    files: tuple[Path, ...]
-    labels: tuple[int, ...]
-    others: Counter[str]
-
-    @property
-    def counts(self) -> list[int]:
-        """Number of files of each class."""
-        found = Counter(self.labels)
-        return [found[label] for label in range(len(self.classes))]
 
 
 def class_names(part: Path) -> tuple[str, ...]:
@@ -53,7 +30,7 @@ def class_names(part: Path) -> tuple[str, ...]:
     return tuple(sorted(e.name for e in os.scandir(part) if e.is_dir() and not _is_hidden(e.name)))
 
 
-def list_class_folders(part: Path, classes: tuple[str, ...]) -> ClassFolders:
+def list_class_folders(part: Path, classes: tuple[str, ...]) -> Listing:
     """Return the images of ``classes`` below ``part``; a class without a folder has none.
 
     The order is that of torchvision's ``ImageFolder``. Hidden files and folders are left out. A
@@ -69,7 +46,14 @@ def list_class_folders(part: Path, classes: tuple[str, ...]) -> ClassFolders:
             left = [Path(child).suffix.lower() for child in names if child not in images]
             others.update(suffix or "no suffix" for suffix in left)
         labels += [label] * (len(files) - len(labels))
-    return ClassFolders(classes, tuple(files), tuple(labels), others)
+    return Listing(
+        classes,
+        tuple(labels),
+        items=lambda: map(FileItem, files),
+        place=str(part),
+        sources=tuple(files),
+        others=others,
+    )
 
 
 def _walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -103,10 +103,46 @@ def read_image(path: Path, options: ReadOptions = ReadOptions()) -> ImageFile:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageFileError("is not a file")  # a folder, or a pipe, which would block
-    content = path.read_bytes()
+    return decode_image(path.read_bytes(), options)
+
+
+def decode_image(content: bytes, options: ReadOptions = ReadOptions()) -> ImageFile:
+    """Return the image in the content of a file; raises what `read_image` raises."""
     if not content:
         raise ImageFileError("is empty")
-    samples = _samples(content)
+    return _finished(_samples(content), options)
+
+
+def image_of_array(
+    values: np.ndarray, format: str, options: ReadOptions = ReadOptions()
+) -> ImageFile:
+    """Return the image in an array.
+
+    Args:
+        values: ``(H, W)`` or ``(H, W, C)``; C is 1, 2, 3 or 4, the last of 2 or 4 is alpha. Any
+            real dtype: integers and floats are read as those of files are.
+        format: Name of the format of the file that it comes from.
+        options: As for files.
+
+    Raises:
+        ImageFileError: It has another shape, or values that the options do not cover.
+    """
+    if values.ndim == 2:
+        values = values[..., None]
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}.get(values.shape[-1])
+    if values.ndim != 3 or 0 in values.shape or mode is None or values.dtype.kind not in "buif":
+        shape = "x".join(map(str, values.shape))
+        raise ImageFileError(f"is {shape} {values.dtype}; grey, RGB and each with alpha are read")
+    bits = 8 * values.dtype.itemsize
+    if values.dtype.kind == "b":
+        values, bits = values.astype(np.uint8) * np.uint8(255), 1
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    info = ImageInfo(format, mode, bits, values.shape[1], values.shape[0])
+    return _finished(_Samples(values, info), options)
+
+
+def _finished(samples: _Samples, options: ReadOptions) -> ImageFile:
+    """Return the samples upright, without alpha, as integers."""
     values, bits = samples.values, samples.info.bits
     if values.dtype == np.uint8:
         bits = 8

@@ -34,6 +34,8 @@ class ImageSet:
         bits: Depth of the images: the largest value is white, 1.0 in the unit range.
         class_names: Name of each class, None if they have none.
         found: One line about the files that the images come from; empty if there is nothing to say.
+        is_validation: ``(N,)``, bool, the images that the authors of the data chose for the
+            validation part; None if they did not choose, and of a selection.
     """
 
     images: Tensor
@@ -42,6 +44,7 @@ class ImageSet:
     bits: int = 8
     class_names: tuple[str, ...] | None = None
     found: str = ""
+    is_validation: Tensor | None = None
 
     def __post_init__(self) -> None:
         assert self.images.dtype in (torch.uint8, torch.uint16)
@@ -67,7 +70,8 @@ class ImageSet:
     def select(self, indices: Tensor) -> ImageSet:
         """Return the images at ``indices``, ``(M,)`` int64, in that order."""
         indices = indices.to(self.images.device)
-        return replace(self, images=self.images_at(indices), labels=self.labels[indices])
+        images, labels = self.images_at(indices), self.labels[indices]
+        return replace(self, images=images, labels=labels, is_validation=None)
 
     def images_at(self, indices: Tensor) -> Tensor:
         """Return the images ``(M, C, H, W)`` at ``indices``, ``(M,)`` int64, on their device."""

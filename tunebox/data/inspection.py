@@ -1,34 +1,29 @@
-"""Reads the images of a folder with a folder for each class, and says what is in it.
-
-Imports no torch. Shapes: N images, C channels, H x W pixels.
-"""
+"""Reads all images once before a search, and says what is in them. Imports no torch."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from pathlib import Path
+from itertools import chain
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tunebox.data.class_folders import ClassFolders, class_names, list_class_folders
-from tunebox.data.image_file import ImageFile, ImageFileError, ImageInfo, ReadOptions, read_image
-from tunebox.data.pixels import common_bits, fit, grey, stacked
-from tunebox.data.read_files import (
-    BadFile,
-    Progress,
-    describe_bad_files,
-    describe_infos,
-    read_files,
+from tunebox.data.image_file import ImageInfo
+from tunebox.data.listing import Item, Listing
+from tunebox.data.pictures import (
+    check_bad_files,
+    check_counts,
+    check_depth,
+    describe,
+    read_item,
 )
-from tunebox.errors import DataError
+from tunebox.data.pixels import common_bits
+from tunebox.data.read_files import BadFile, Progress, describe_bad_files, read_files
 
 if TYPE_CHECKING:
-    from tunebox.data.sets.image_folder import ImageFolderSettings
+    from tunebox.data.picture_settings import PictureSettings
     from tunebox.data.settings import SplitPart
 
 _SENSOR_BITS = (8, 10, 12, 14)
@@ -51,121 +46,10 @@ class Inspection:
 
 
 @dataclass(frozen=True)
-class ReadPart:
-    """The images of a part.
-
-    Attributes:
-        images: ``(N, C, H, W)``, uint8 or uint16.
-        bits: White is ``2**bits - 1``.
-        labels: The class of each image.
-        classes: Names of the classes.
-        found: As in `Inspection`.
-    """
-
-    images: np.ndarray
-    bits: int
-    labels: list[int]
-    classes: tuple[str, ...]
-    found: str
-
-
-def read_part(settings: ImageFolderSettings, part: SplitPart) -> ReadPart:
-    """Return the images of a part, all of one shape and one scale.
-
-    Raises:
-        DataError: A file cannot be read and ``bad_files`` is ``error``, or a class has too few.
-    """
-    folders = _folders(settings, part)
-    images: list[np.ndarray] = []
-    labels: list[int] = []
-    infos: list[ImageInfo] = []
-    bits: list[int] = []
-    bad: list[BadFile] = []
-    results = read_files(folders.files, partial(_small, settings))
-    for label, read in zip(folders.labels, results, strict=True):
-        if read.result is None:
-            bad += [read.bad] if read.bad else []
-            continue
-        small, depth, info = read.result
-        images.append(small)
-        bits.append(depth)
-        infos.append(info)
-        labels.append(label)
-    _check_bad_files(settings, bad, len(folders.files))
-    if part == "train":
-        _check_counts(settings, folders, labels)
-        _check_depth(settings, bits)
-    white = common_bits(bits) if settings.bits == "auto" else settings.bits
-    found = _describe(folders, infos)
-    return ReadPart(stacked(images, bits, white), white, labels, folders.classes, found)
-
-
-def _small(settings: ImageFolderSettings, path: Path) -> tuple[np.ndarray, int, ImageInfo]:
-    image = _read(settings, path)
-    pixels = grey(image.pixels) if settings.channels == 1 else image.pixels
-    if settings.channels == 3 and pixels.shape[2] == 1:
-        pixels = pixels.repeat(3, axis=2)
-    return fit(pixels, settings.image_size), image.bits, image.info
-
-
-def _read(settings: ImageFolderSettings, path: Path) -> ImageFile:
-    image = read_image(path, ReadOptions(settings.range, settings.background))
-    if settings.bits != "auto" and image.bits > 8:
-        most = int(image.pixels.max())
-        if most > 2**settings.bits - 1:
-            raise ImageFileError(
-                f"holds the value {most}, more than the {2**settings.bits - 1} of data/bits: "
-                f"{settings.bits}"
-            )
-    return image
-
-
-def _folders(settings: ImageFolderSettings, part: SplitPart) -> ClassFolders:
-    classes = class_names(settings.folder / "train")
-    return list_class_folders(settings.folder / part, classes)
-
-
-def _check_depth(settings: ImageFolderSettings, bits: Sequence[int]) -> None:
-    if settings.bits != "auto" and common_bits(bits) == 8 < settings.bits:
-        raise DataError(f"data/bits is {settings.bits}, but all images have 8 bits; leave it out")
-
-
-def _check_bad_files(settings: ImageFolderSettings, bad: list[BadFile], num_files: int) -> None:
-    if bad and settings.bad_files == "error":
-        raise DataError(
-            f"{describe_bad_files(bad, num_files)}; repair or remove them, or leave them out with "
-            "data/bad_files: skip"
-        )
-
-
-def _check_counts(
-    settings: ImageFolderSettings, folders: ClassFolders, labels: Sequence[int]
-) -> None:
-    """Refuse a class too small for a part of each kind."""
-    counts = Counter(labels)
-    without_test = settings.seeded_test_fraction is not None
-    needed = 3 if without_test else 2
-    parts = "train, validation and test" if without_test else "train and validation"
-    for label, name in enumerate(folders.classes):
-        if counts[label] < needed:
-            raise DataError(
-                f"{settings.folder / 'train' / name}: {counts[label]} image(s) that can be read, "
-                f"and the class needs {needed}, one each for {parts}; add some or remove the folder"
-            )
-
-
-def _describe(folders: ClassFolders, infos: Sequence[ImageInfo]) -> str:
-    return f"{len(infos):,} images in {len(folders.classes)} classes: {describe_infos(infos)}"
-
-
-# -- The pass before a search
-
-
-@dataclass(frozen=True)
 class _Seen:
     """What the pass keeps of an image."""
 
-    path: Path
+    name: str
     label: int
     info: ImageInfo
     bits: int
@@ -174,48 +58,45 @@ class _Seen:
     digest: bytes
 
 
-def inspect_image_folder(settings: ImageFolderSettings, progress: Progress | None) -> Inspection:
-    """Read every file of train and test once, and return what there is to say.
+def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> Inspection:
+    """Read every image of train and test once, and return what there is to say.
 
     Raises:
         DataError: Files cannot be read and ``bad_files`` is ``error``, or a class has too few.
     """
-    parts: list[SplitPart] = ["train", "test"]
-    if settings.seeded_test_fraction is not None:
-        parts.remove("test")
-    folders = {part: _folders(settings, part) for part in parts}
-    files = [path for found in folders.values() for path in found.files]
-    labels = [label for found in folders.values() for label in found.labels]
+    parts: list[SplitPart] = ["train", "test"] if settings.has_test_part else ["train"]
+    listings = {part: settings.listing(part) for part in parts}
+    items = chain.from_iterable(listing.items() for listing in listings.values())
+    labels = [label for listing in listings.values() for label in listing.labels]
     bad: list[BadFile] = []
     seen: list[_Seen | None] = []
-    results = read_files(files, partial(_look, settings), progress)
+    results = read_files(items, len(labels), partial(_look, settings), progress)
     for label, read in zip(labels, results, strict=True):
         bad += [read.bad] if read.bad else []
-        seen.append(None if read.result is None else _Seen(read.path, label, *read.result))
-    _check_bad_files(settings, bad, len(files))
-    num_train = len(folders["train"].files)
+        seen.append(None if read.result is None else _Seen(read.name, label, *read.result))
+    check_bad_files(settings, bad, len(labels))
+    num_train = len(listings["train"])
+    kept = [place for place, one in enumerate(seen[:num_train]) if one is not None]
     train = [one for one in seen[:num_train] if one is not None]
     test = [one for one in seen[num_train:] if one is not None]
-    _check_counts(settings, folders["train"], [one.label for one in train])
-    _check_depth(settings, [one.bits for one in train])
-    found = _describe(folders["train"], [one.info for one in train])
+    check_counts(settings, listings["train"], [one.label for one in train], kept)
+    check_depth(settings, [one.bits for one in train])
+    found = describe(listings["train"], [one.info for one in train])
     if test:
-        found += f"; test: {_describe(folders['test'], [one.info for one in test])}"
+        found += f"; test: {describe(listings['test'], [one.info for one in test])}"
     notes = [
-        *([f"{describe_bad_files(bad, len(files))}; they are left out"] if bad else []),
+        *([f"{describe_bad_files(bad, len(labels))}; they are left out"] if bad else []),
         *_depth_notes(settings, train),
         *_channel_notes(settings, train, test),
-        *_file_notes(folders, [*train, *test]),
-        *(_empty_classes(folders["test"], test) if test else []),
+        *_file_notes(listings.values(), [*train, *test]),
+        *(_empty_classes(listings["test"], test) if test else []),
         *_copies(train, test),
     ]
     return Inspection(found, notes, bad)
 
 
-def _look(
-    settings: ImageFolderSettings, path: Path
-) -> tuple[ImageInfo, int, bool, int | None, bytes]:
-    image = _read(settings, path)
+def _look(settings: PictureSettings, item: Item) -> tuple[ImageInfo, int, bool, int | None, bytes]:
+    image = read_item(settings, item)
     pixels, info = image.pixels, image.info
     is_count = 8 < info.bits <= 16 and info.mode[0] not in "FI"
     digest = blake2b(repr((pixels.shape, image.bits)).encode(), digest_size=16)
@@ -224,7 +105,7 @@ def _look(
     return info, image.bits, pixels.shape[2] == 1, largest, digest.digest()
 
 
-def _depth_notes(settings: ImageFolderSettings, train: Sequence[_Seen]) -> Iterator[str]:
+def _depth_notes(settings: PictureSettings, train: Sequence[_Seen]) -> Iterator[str]:
     shallow = sum(one.bits == 8 for one in train)
     if 0 < shallow < len(train):
         yield (
@@ -246,7 +127,7 @@ def _depth_notes(settings: ImageFolderSettings, train: Sequence[_Seen]) -> Itera
 
 
 def _channel_notes(
-    settings: ImageFolderSettings, train: Sequence[_Seen], test: Sequence[_Seen]
+    settings: PictureSettings, train: Sequence[_Seen], test: Sequence[_Seen]
 ) -> Iterator[str]:
     num_grey = sum(one.is_grey for one in train)
     num_colour = len(train) - num_grey
@@ -264,19 +145,19 @@ def _channel_notes(
         )
 
 
-def _file_notes(folders: dict[SplitPart, ClassFolders], images: Sequence[_Seen]) -> Iterator[str]:
-    others: Counter[str] = sum((found.others for found in folders.values()), Counter())
+def _file_notes(listings: Iterable[Listing], images: Sequence[_Seen]) -> Iterator[str]:
+    others: Counter[str] = sum((listing.others for listing in listings), Counter())
     if others:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(5))
         yield f"{others.total():,} files are not named like images and are left out: {kinds}"
-    pages = [one.path for one in images if one.info.num_pages > 1]
+    pages = [one.name for one in images if one.info.num_pages > 1]
     if pages:
         yield f"{len(pages):,} files hold several images, the first is read: such as {pages[0]}"
 
 
-def _empty_classes(folders: ClassFolders, test: Sequence[_Seen]) -> Iterator[str]:
+def _empty_classes(listing: Listing, test: Sequence[_Seen]) -> Iterator[str]:
     counts = Counter(one.label for one in test)
-    empty = [name for label, name in enumerate(folders.classes) if not counts[label]]
+    empty = [name for label, name in enumerate(listing.classes) if not counts[label]]
     if empty:
         yield (
             f"test has no image of {', '.join(empty)}: what the model does with them is not "
@@ -293,8 +174,8 @@ def _copies(train: Sequence[_Seen], test: Sequence[_Seen]) -> Iterator[str]:
     if in_both:
         first, second = in_both[0]
         yield (
-            f"{len(in_both):,} images of test are in train too, such as {second.path} and "
-            f"{first.path}: the accuracy on test is too high by them; remove one of each"
+            f"{len(in_both):,} images of test are in train too, such as {second.name} and "
+            f"{first.name}: the accuracy on test is too high by them; remove one of each"
         )
     several = [group for group in by_digest.values() if len(group) > 1]
     if several:
@@ -303,7 +184,7 @@ def _copies(train: Sequence[_Seen], test: Sequence[_Seen]) -> Iterator[str]:
         classes = f", {len(torn):,} of them under more than one class" if torn else ""
         first, second = (torn or several)[0][:2]
         yield (
-            f"{num_copies:,} images of train are copies of others{classes}, such as {second.path} "
-            f"and {first.path}: one may be trained on and the other be validated or tested with; "
+            f"{num_copies:,} images of train are copies of others{classes}, such as {second.name} "
+            f"and {first.name}: one may be trained on and the other be validated or tested with; "
             "remove all but one"
         )

@@ -1,6 +1,6 @@
 """The three parts of a data set: train and validation together, test apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,8 +21,9 @@ class TrainingParts:
 def load_training_parts(settings: DataSettings) -> TrainingParts:
     """Return the train and the validation part, on the CPU.
 
-    The division depends on ``split_seed``; which images are validation images does not depend
-    on ``train_images``. The labels of the train part alone are changed by ``label_noise``.
+    The division depends on ``split_seed``, unless the authors of the data chose the validation
+    images. Which images are validation images does not depend on ``train_images``. The labels of
+    the train part alone are changed by ``label_noise``.
 
     Raises:
         DataError: Files are absent or damaged, or ``train_images`` or ``label_noise``
@@ -30,7 +31,10 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
     """
     generator = torch.Generator().manual_seed(settings.split_seed)
     rest = _load_part(settings, "train", generator)
-    train, validation = stratified_split(rest.labels, settings.validation_fraction, generator)
+    if rest.is_validation is None:
+        train, validation = stratified_split(rest.labels, settings.validation_fraction, generator)
+    else:
+        train, validation = ((rest.is_validation == part).nonzero()[:, 0] for part in (False, True))
     if settings.train_images is not None:
         subset = stratified_subset(rest.labels[train], settings.train_images, generator)
         train = train[subset]
@@ -56,6 +60,14 @@ def _load_part(settings: DataSettings, part: SplitPart, generator: torch.Generat
     images = settings.build(part)
     if settings.seeded_test_fraction is None:
         return images
+    chosen = images.is_validation
+    is_free = torch.ones(len(images), dtype=torch.bool) if chosen is None else ~chosen
+    free = is_free.nonzero()[:, 0]
     # The first draw from the generator, so that nothing but the seed decides what is test.
-    rest, test = stratified_split(images.labels, settings.seeded_test_fraction, generator)
-    return images.select(rest if part == "train" else test)
+    _, places = stratified_split(images.labels[free], settings.seeded_test_fraction, generator)
+    is_test = torch.zeros(len(images), dtype=torch.bool)
+    is_test[free[places]] = True
+    indices = (is_test == (part == "test")).nonzero()[:, 0]
+    return replace(
+        images.select(indices), is_validation=None if chosen is None else chosen[indices]
+    )

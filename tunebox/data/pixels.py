@@ -22,15 +22,18 @@ def grey(pixels: np.ndarray) -> np.ndarray:
     return result
 
 
-def fit(pixels: np.ndarray, size: int) -> np.ndarray:
+def fit(pixels: np.ndarray, size: int | None) -> np.ndarray:
     """Return the centre ``(C, size, size)`` of an image whose shorter side is scaled to ``size``.
 
     The scaling is Pillow's bilinear filter, which averages over all pixels when it shrinks.
 
     Args:
         pixels: ``(H, W, C)``, uint8 or uint16; the result has the same dtype.
-        size: Pixels of the result's sides, as torchvision's ``resize`` takes it.
+        size: Pixels of the result's sides, as torchvision's ``resize`` takes it; None leaves the
+            image as it is.
     """
+    if size is None:
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     height, width = pixels.shape[:2]
     short, long = sorted((height, width))
     other = int(size * long / short)

@@ -1,4 +1,4 @@
-"""Reads many image files in threads, and collects what cannot be read. Imports no torch."""
+"""Reads many images in threads, and collects what cannot be read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from tunebox.data.image_file import ImageFileError, ImageInfo
 from tunebox.errors import DataError, first_line
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]  # how many files are done, of how many
 
@@ -30,63 +30,75 @@ _PASSING = {
 
 @dataclass(frozen=True)
 class BadFile:
-    """A file that cannot be read as an image."""
+    """A file, or an entry of one, that cannot be read as an image."""
 
-    path: Path
+    name: str
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.path} {self.reason}"
+        return f"{self.name} {self.reason}"
 
 
 @dataclass(frozen=True)
 class Read(Generic[_Result]):
     """What a file gave: its result, or why it has none."""
 
-    path: Path
+    name: str
     result: _Result | None
     bad: BadFile | None
 
 
 def read_files(
-    files: Sequence[Path],
-    read: Callable[[Path], _Result],
+    items: Iterable[_Item],
+    num_items: int,
+    read: Callable[[_Item], _Result],
     progress: Progress | None = None,
 ) -> Iterator[Read[_Result]]:
-    """Yield what ``read`` returns for each file, in order; it runs on all cores at hand.
+    """Yield what ``read`` returns for each item, in order; it runs on all cores at hand.
+
+    Args:
+        items: Paths, or anything else whose text names it. Taken one by one, in this thread, a
+            few ahead of the results.
+        num_items: How many there are.
+        read: Reads one, in another thread.
+        progress: Called with the number of items that are done, and of all.
 
     Raises:
         DataError: A file could not be reached, which says nothing about its content.
     """
     with (
         warnings.catch_warnings(),
-        ThreadPoolExecutor(_num_threads()) as pool,
+        ThreadPoolExecutor(num_cores()) as pool,
     ):
         # A decoder warns of what it puts right, and with threads there is one filter for all.
         warnings.simplefilter("ignore")
-        waiting = iter(files)
-        futures = deque(pool.submit(_attempt, path, read) for path in islice(waiting, _AHEAD))
-        for done in range(1, len(files) + 1):
+        waiting = iter(items)
+        futures = deque(pool.submit(_attempt, item, read) for item in islice(waiting, _AHEAD))
+        done = 0
+        while futures:
             yield futures.popleft().result()
-            futures += [pool.submit(_attempt, path, read) for path in islice(waiting, 1)]
+            done += 1
+            futures += [pool.submit(_attempt, item, read) for item in islice(waiting, 1)]
             if progress is not None:
-                progress(done, len(files))
+                progress(done, num_items)
 
 
-def _num_threads() -> int:
+def num_cores() -> int:
+    """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _attempt(path: Path, read: Callable[[Path], _Result]) -> Read[_Result]:
+def _attempt(item: _Item, read: Callable[[_Item], _Result]) -> Read[_Result]:
+    name = str(item)
     try:
-        return Read(path, read(path), None)
+        return Read(name, read(item), None)
     except MemoryError:
-        raise DataError(f"{path}: too little memory to read it") from None
+        raise DataError(f"{name}: too little memory to read it") from None
     except Exception as error:  # decoders raise nearly everything for damaged content
         if isinstance(error, OSError) and error.errno in _PASSING:
-            raise DataError(f"{path}: {error.strerror}; try again") from None
-        return Read(path, None, BadFile(path, _reason(error)))
+            raise DataError(f"{name}: {error.strerror}; try again") from None
+        return Read(name, None, BadFile(name, _reason(error)))
 
 
 def _reason(error: Exception) -> str:

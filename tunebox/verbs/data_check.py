@@ -48,7 +48,7 @@ def note_inspection(inspection: "Inspection", note: Callable[[str], None]) -> No
 def write_bad_files(bad: Sequence["BadFile"], path: Path) -> None:
     """Write which files were left out and why, one a line; without any no file is left."""
     if bad:
-        write_text(path, "".join(f"{one.path}\t{one.reason}\n" for one in bad))
+        write_text(path, "".join(f"{one.name}\t{one.reason}\n" for one in bad))
     else:
         path.unlink(missing_ok=True)
 

@@ -1,8 +1,8 @@
 """Findings of ``tunebox doctor``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Level = Literal["ok", "warning", "error"]
 
@@ -30,3 +30,12 @@ def has_error(findings: Iterable[Finding]) -> bool:
 def says_error(printed: str) -> bool:
     """Return whether the lines printed by ``tunebox doctor`` have an error."""
     return any(line.split()[:1] == ["error"] for line in printed.splitlines())
+
+
+def findings_in(printed: str) -> Iterator[Finding]:
+    """Yield the findings in the lines that ``tunebox doctor`` printed elsewhere."""
+    for line in printed.splitlines():
+        level, _, rest = line.partition(" ")
+        if level in ("ok", "warning", "error"):
+            what, _, text = rest.strip().partition(" ")
+            yield Finding(cast(Level, level), what, text.strip())
