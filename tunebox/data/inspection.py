@@ -81,7 +81,7 @@ def read_part(settings: ImageFolderSettings, part: SplitPart) -> ReadPart:
     infos: list[ImageInfo] = []
     bits: list[int] = []
     bad: list[BadFile] = []
-    results = read_files(folders.files, partial(_small, settings))
+    results = read_files(folders.files, partial(read_fitted, settings))
     for label, read in zip(folders.labels, results, strict=True):
         if read.result is None:
             bad += [read.bad] if read.bad else []
@@ -100,12 +100,30 @@ def read_part(settings: ImageFolderSettings, part: SplitPart) -> ReadPart:
     return ReadPart(stacked(images, bits, white), white, labels, folders.classes, found)
 
 
-def _small(settings: ImageFolderSettings, path: Path) -> tuple[np.ndarray, int, ImageInfo]:
+def read_fitted(settings: ImageFolderSettings, path: Path) -> tuple[np.ndarray, int, ImageInfo]:
+    """Return an image as a model gets it, ``(C, size, size)``, its depth, and what it is.
+
+    Raises:
+        ImageFileError: The file is not read, for a reason that is known.
+        Exception: The file is damaged: decoders raise many kinds.
+    """
     image = _read(settings, path)
+    return fit(_channels(settings, image), settings.image_size), image.bits, image.info
+
+
+def read_exact(settings: ImageFolderSettings, path: Path) -> tuple[np.ndarray, int, ImageInfo]:
+    """Return an image of its own size, ``(C, H, W)``; else as `read_fitted`."""
+    image = _read(settings, path)
+    pixels = np.ascontiguousarray(_channels(settings, image).transpose(2, 0, 1))
+    return pixels, image.bits, image.info
+
+
+def _channels(settings: ImageFolderSettings, image: ImageFile) -> np.ndarray:
+    """Return the pixels with the channels of the settings, ``(H, W, C)``."""
     pixels = grey(image.pixels) if settings.channels == 1 else image.pixels
     if settings.channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)
-    return fit(pixels, settings.image_size), image.bits, image.info
+    return pixels
 
 
 def _read(settings: ImageFolderSettings, path: Path) -> ImageFile:
