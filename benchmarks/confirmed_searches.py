@@ -115,8 +115,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run(space: str, seed: int, truth_seeds: int, out: Path) -> Outcome:
-    options = {"out": str(out), "address": "none"}
-    tunebox.search(space, name="s", seed=seed, **options)
+    tunebox.search(space, name="s", seed=seed, out=str(out), address="none")
     result = tunebox.confirm("s", out=out, address="none")
     spec = load_spec(str(out / "s" / "search.yaml"))
     truth = true_costs(spec, result, truth_seeds, out)

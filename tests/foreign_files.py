@@ -43,15 +43,21 @@ CHECKPOINT = "checkpoints/0000/000009.pt"
 
 
 def make_model(folder: Path) -> Path:
-    from tests.records.make_model import make_classifier, weights_of
-    from tunebox.records.model_folder import write_model_folder
-    from tunebox.spec.write import trial_yaml
+    from tests.records.make_model import write_model
 
-    spec = small_spec()
-    weights = weights_of(make_classifier(spec, SETTINGS, seed=5))
-    text = trial_yaml(spec, SETTINGS, "A trial")
-    write_model_folder(folder / "model", trial_yaml=text, weights=weights, card="# A card\n")
-    return folder / "model" / "weights.pt"
+    write_model(folder / "model", small_spec(), SETTINGS)
+    return folder / "model" / "model.safetensors"
+
+
+def make_old_model(folder: Path) -> Path:
+    from tests.records.make_model import make_classifier, make_old, weights_of
+
+    make_model(folder)
+    return make_old(folder / "model", weights_of(make_classifier(small_spec(), SETTINGS, seed=5)))
+
+
+def make_model_json(folder: Path) -> Path:
+    return make_model(folder).parent / "model.json"
 
 
 def make_trial_file(folder: Path) -> Path:
@@ -62,6 +68,20 @@ def read_model(folder: Path) -> object:
     from tunebox.records.model_folder import load_model
 
     return load_model(folder / "model")
+
+
+def read_tensors(folder: Path) -> object:
+    """Read the weights of somebody who wrote the right checksum beside them."""
+    import hashlib
+
+    from tunebox.records.files import read_json, write_json
+
+    path = folder / "model" / "model.json"
+    content = read_json(path, 1)
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    content["files"]["model.safetensors"]["sha256"] = hashlib.sha256(weights).hexdigest()
+    write_json(path, {name: value for name, value in content.items() if name != "crc"})
+    return read_model(folder)
 
 
 def make_pretrained(folder: Path) -> Path:
@@ -109,13 +129,13 @@ def read_checkpoint(folder: Path) -> object:
 
     trial = TrialRecord("0000", SETTINGS, 1.0, TrialState.FINISHED, checkpoint=CHECKPOINT)
     shutil.rmtree(folder / "to", ignore_errors=True)
-    exported = export_trials(SearchFolder(folder / "s"), [trial], folder / "to")
+    exported = export_trials(SearchFolder(folder / "s"), [trial], folder / "to", format=None)
     for problem in exported.problems:
         raise RecordsError(problem)
     try:
         return load_model(folder / "to" / "0000")
     except RecordsError as error:
-        exported_as = str(error).replace("weights.pt", "000009.pt")
+        exported_as = str(error).replace("model.safetensors", "000009.pt")
         raise RecordsError(exported_as) from error
 
 

@@ -63,7 +63,9 @@ _TABLE = (changed_bytes, in_parquet)
 READERS = {
     "search file": Reader(files.make_search_file, files.read_search_file, _YAML),
     "trial file": Reader(files.make_trial_file, files.read_model, _YAML),
-    "weights": Reader(files.make_model, files.read_model, _TORCH),
+    "weights": Reader(files.make_model, files.read_tensors, (changed_bytes,)),
+    "model.json": Reader(files.make_model_json, files.read_model, _JSON, "model.safetensors"),
+    "weights of 0.1.0": Reader(files.make_old_model, files.read_model, _TORCH),
     "checkpoint": Reader(files.make_checkpoint, files.read_checkpoint, _TORCH),
     "pretrained": Reader(files.make_pretrained, files.read_pretrained, _TORCH),
     "journal": Reader(files.make_journal, files.read_state, _JSON),

@@ -46,7 +46,7 @@ for name in set(tunebox.__all__) - {{"__version__"}}:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    verbs = ["confirm", "evaluate", "export", "front", "load_model"]
+    verbs = ["confirm", "evaluate", "export", "front", "load_model", "predict"]
     verbs += ["report", "search", "sync", "train"]
     assert sorted(done.stdout.splitlines()) == [f"{verb} function" for verb in verbs]
 

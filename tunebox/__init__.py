@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunebox.verbs.evaluate import evaluate
     from tunebox.verbs.export import export
     from tunebox.verbs.front import front
+    from tunebox.verbs.predict import predict
     from tunebox.verbs.report import report
     from tunebox.verbs.search import search
     from tunebox.verbs.sync import sync
@@ -28,6 +29,7 @@ __all__ = [
     "export",
     "front",
     "load_model",
+    "predict",
     "report",
     "search",
     "sync",

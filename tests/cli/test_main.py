@@ -18,6 +18,7 @@ from tunebox import __version__
 
 VERBS = (
     *("search", "attach", "stop", "front", "report", "replay", "export", "train", "evaluate"),
+    *("predict",),
     *("sync", "ui", "spaces", "spaces check", "confirm"),
 )
 
@@ -184,7 +185,9 @@ MISTAKES: dict[str, Mistake] = {
     "training runs in files": train(FIXED_FILE, "cannot keep runs", "--tracking-uri file:x"),
     "no model": Mistake("evaluate absent", "absent is not an exported model: it has no trial.yaml"),
     "model without weights": Mistake(
-        "evaluate m", "m is not an exported model: it has no weights.pt", (("m/trial.yaml", ""),)
+        "evaluate m",
+        "m is not an exported model: it has no model.safetensors",
+        (("m/trial.yaml", ""),),
     ),
     "evaluation in files": Mistake("evaluate m --tracking-uri file:x", "cannot keep runs"),
     "nothing to show": Mistake("ui", "mlflow.db yet: run tunebox search, or name its folder"),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from safetensors.torch import load_file
 
 import tunebox
 from tests.command_line import mlflow_runs, run_tunebox, succeed
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 TRIALS, MIN_EPOCHS, MAX_EPOCHS = 12, 2, 6
 RUNGS = {2, 4}
+MODEL_FILES = {"trial.yaml", "README.md", "model.json"}  # of a trial without weights
 
 Row = dict[str, Any]
 Point = tuple[float, float]
@@ -262,7 +264,7 @@ def test_the_whole_front_is_exported(exported: Path, front: list[str]) -> None:
     assert sorted(path.name for path in exported.iterdir()) == sorted(front)
     for folder in exported.iterdir():
         names = {path.name for path in folder.iterdir()}
-        assert names == {"trial.yaml", "weights.pt", "card.md", "origin.json"}
+        assert names == {*MODEL_FILES, "model.pt2", "model.safetensors"}
 
 
 @pytest.mark.parametrize("pick", ["knee", "best:noisy_accuracy"])
@@ -283,11 +285,7 @@ def test_a_trial_off_the_front_is_exported_without_weights(
     options = ("--out", "out", "--pick", other, "--to", tmp_path)
     printed = succeed("export", real_search.name, *options, cwd=real_search.home)
     assert f"tunebox train {tmp_path / other / 'trial.yaml'}" in printed
-    assert {path.name for path in (tmp_path / other).iterdir()} == {
-        "trial.yaml",
-        "card.md",
-        "origin.json",
-    }
+    assert {path.name for path in (tmp_path / other).iterdir()} == MODEL_FILES
 
 
 def test_a_trial_trained_again_is_the_same_to_the_last_bit(
@@ -302,8 +300,7 @@ def test_a_trial_trained_again_is_the_same_to_the_last_bit(
     for name in ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss", "train_loss"):
         assert run.data.metrics[name] == trials[finished][f"last/{name}"]
     first, second = (
-        torch.load(folder / "weights.pt", weights_only=True)["model"]
-        for folder in (exported / finished, again)
+        load_file(folder / "model.safetensors") for folder in (exported / finished, again)
     )
     assert list(first) == list(second)
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -156,7 +156,7 @@ def test_export_has_what_the_loop_saved(undisturbed: Path, tmp_path: Path) -> No
     saved = torch.load(folder / "weights.pt", weights_only=True)["saved"]
     best = min(row["last/gap"] for row in rows(undisturbed, "trials"))
     assert (1 - saved["weight"]).abs().mean().item() == best
-    card = (folder / "card.md").read_text(encoding="utf-8")
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert "A run of the training loop `loop.py:train`." in card
     assert (folder / "code" / "loop.py").read_text(encoding="utf-8") == LOOP
     with pytest.raises(TuneboxError, match="trust_code=True"):

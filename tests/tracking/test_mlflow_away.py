@@ -18,7 +18,7 @@ def test_a_model_is_trained_and_evaluated_without_mlflow(tmp_path: Path) -> None
     trained = tunebox.train(str(tmp_path / "fixed.yaml"), max_epochs=1, to=model, tracking_uri=uri)
     [warning] = trained.warnings
     assert warning.startswith(f"MLflow at http://{address} did not take the run model: ")
-    assert (model / "weights.pt").is_file()
+    assert (model / "model.safetensors").is_file()
     evaluated = tunebox.evaluate(model, tracking_uri=uri)
     [warning] = evaluated.warnings
     assert warning.startswith(f"MLflow at http://{address} did not take the run evaluation-model")

@@ -144,7 +144,7 @@ def test_knee_and_card_of_an_export_are_of_the_confirmed_front(out: Path, tmp_pa
     exported = tunebox.export("s", to=tmp_path / "after", pick="knee", out=out)
     assert exported.notes == []
     assert [folder.name for folder in exported.folders] == [knee.trial_id]
-    card = (exported.folders[0] / "card.md").read_text(encoding="utf-8")
+    card = (exported.folders[0] / "README.md").read_text(encoding="utf-8")
     mean = knee.test_means["noisy_accuracy"]
     assert f"| noisy_accuracy on test | {mean.value:.4g}" in card
 

@@ -108,11 +108,12 @@ def test_a_search_records_what_it_found_and_left_out(
     assert left_out.startswith("pictures/train/dog/05.png\tis damaged (")
 
     [folder] = tunebox.export("s", pick="knee", to=home / "exported").folders
-    card = (folder / "card.md").read_text(encoding="utf-8")
+    card = (folder / "README.md").read_text(encoding="utf-8")
     assert "Found in the files: 23 images in 2 classes: 23 PNG L of 16 bits" in card
     assert "| 1 | dog |" in card
-    weights = torch.load(folder / "weights.pt", weights_only=True)
-    assert (weights["class_names"], weights["bits"]) == (["cat", "dog"], 16)
+    described = json.loads((folder / "model.json").read_bytes())
+    assert (described["classes"], described["input"]["bits"]) == (["cat", "dog"], 16)
+    assert sum(described["data"]["num_images"].values()) < 23  # without the test part
     model = tunebox.load_model(folder)
     assert set(model.predict(torch.rand(3, 1, 8, 8)).classes) <= {"cat", "dog"}
 

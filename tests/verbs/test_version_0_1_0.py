@@ -115,10 +115,11 @@ def test_trials_are_exported(stopped: Path, resumed: Path, tmp_path: Path) -> No
         assert {folder.name for folder in folders} == front
         for folder in folders:
             assert {path.name for path in folder.iterdir()} == {
-                "card.md",
-                "origin.json",
+                "README.md",
+                "model.json",
+                "model.pt2",
+                "model.safetensors",
                 "trial.yaml",
-                "weights.pt",
             }
 
 

@@ -5,7 +5,6 @@ Each command imports what it needs: torch, Ray and MLflow take seconds to import
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,9 @@ from pydantic import ValidationError
 import tunebox
 from tunebox.cli import cluster as cli_cluster
 from tunebox.cli.cluster import Cluster
-from tunebox.cli.common import Out, TrackingUri, TrustCode
+from tunebox.cli.common import Out, TrackingUri
 from tunebox.cli.confirm import confirm
+from tunebox.cli.models import evaluate, export, predict, train
 from tunebox.cli.parts import parts
 from tunebox.cli.report import report
 from tunebox.cli.search import search
@@ -30,7 +30,7 @@ from tunebox.errors import (
     describe_os_error,
 )
 from tunebox.spec.search_options import REPLAYABLE, spelling
-from tunebox.text import printable, shell_command
+from tunebox.text import printable
 
 app = typer.Typer(
     name="tunebox",
@@ -86,6 +86,10 @@ app.command()(cli_cluster.attach)
 app.command()(cli_cluster.stop)
 app.command()(cli_cluster.doctor)
 app.command()(parts)
+app.command()(export)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
 
 
 @app.command()
@@ -177,108 +181,6 @@ def replay(
             recording, settings=rows, workers=workers, budget=budget, seeds=seeds, out=out
         )
     console.print(replay_table(comparison))
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(help="A search.")],
-    to: Annotated[Path, typer.Option(help="Output folder; each trial gets a folder in it.")],
-    pick: Annotated[
-        str,
-        typer.Option(
-            help="Trials of the front: all, knee, best:METRIC, or compromise:METRIC>=VALUE, the "
-            "best within a bound; or the id of any trial."
-        ),
-    ] = "all",
-    out: Out = None,
-) -> None:
-    """Export trials of a search, each as a folder with a trial file, the weights and a card.
-
-    Example: tunebox export digits-1 --pick knee --to exported
-    """
-    from tunebox.records.model_folder import TRIAL_FILE, WEIGHTS_FILE
-
-    exported = tunebox.export(name, pick=pick, to=to, out=out)
-    for folder in exported.folders:
-        say(printable(str(folder)))
-        if not (folder / WEIGHTS_FILE).exists():
-            say("  no weights: a search keeps those of its front only; train the trial with")
-            say(f"  {shell_command('tunebox', 'train', folder / TRIAL_FILE)}")
-    for note in exported.notes:
-        say(note)
-    for problem in exported.problems:
-        complain(f"error: {printable(problem)}")
-    if exported.problems:
-        raise typer.Exit(EXIT_TROUBLE)
-
-
-@app.command()
-def train(
-    file: Annotated[str, typer.Argument(help="A fixed trial file, or - for standard input.")],
-    max_epochs: Annotated[
-        int | None, typer.Option(help="Number of epochs. [default: the file's]")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Random seed of the training. [default: the file's]")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Folder for the model. [default: <out>/trained-1, ..]")
-    ] = None,
-    trust_code: TrustCode = False,
-    out: Out = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Train a fixed trial file to full length, and write a model folder like that of export.
-
-    Example: tunebox train exported/0042/trial.yaml --seed 1
-    """
-    from tunebox.cli.epoch_bar import epoch_bar
-
-    console = make_console()
-    with epoch_bar(console) as on_epoch:
-        result = tunebox.train(
-            file,
-            max_epochs=max_epochs,
-            seed=seed,
-            to=to,
-            trust_code=trust_code,
-            out=out,
-            tracking_uri=tracking_uri,
-            on_epoch=on_epoch,
-        )
-    console.print(f"model   {result.folder}", soft_wrap=True)
-    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
-    evaluation = shell_command("tunebox", "evaluate", result.folder)
-    following = [f"next    {evaluation}"] if result.is_classifier else []
-    for line in (*following, *result.warnings):
-        console.print(line, soft_wrap=True)
-    if result.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
-
-
-@app.command()
-def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
-    seed: Annotated[int, typer.Option(help="Random seed of the perturbations.")] = 0,
-    trust_code: TrustCode = False,
-    out: Out = None,
-    tracking_uri: TrackingUri = None,
-) -> None:
-    """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
-
-    Example: tunebox evaluate exported/0042
-    """
-    from tunebox.cli.tables import evaluation_table
-
-    console = make_console()
-    result = tunebox.evaluate(
-        folder, seed=seed, trust_code=trust_code, out=out, tracking_uri=tracking_uri
-    )
-    console.print(evaluation_table(result.report, f"{folder} on the test part"))
-    for path in result.files:
-        console.print(f"  {path}", soft_wrap=True)
-    for line in (f"MLflow  {result.tracking_uri}", *result.warnings):
-        console.print(line, soft_wrap=True)
 
 
 @app.command()

@@ -56,6 +56,15 @@ def list_class_folders(part: Path, classes: tuple[str, ...]) -> Listing:
     )
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Return all files below ``folder`` that are named like images, in order."""
+    return [
+        Path(inner, child)
+        for inner, odd, names in sorted(_walk(folder))
+        for child in sorted(child for child in [*odd, *names] if _is_image(child))
+    ]
+
+
 def _walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield each folder, the folders in it that are named like images, and its visible files."""
     for folder, inner, names in os.walk(top, followlinks=True):

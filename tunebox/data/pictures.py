@@ -85,11 +85,28 @@ def read_item(settings: PictureSettings, item: Item) -> ImageFile:
 
 
 def _small(settings: PictureSettings, item: Item) -> tuple[np.ndarray, int, ImageInfo]:
+    return read_fitted(settings, item, settings.image_side)
+
+
+def read_fitted(
+    settings: PictureSettings, item: Item, side: int | None
+) -> tuple[np.ndarray, int, ImageInfo]:
+    """Return an image as a model gets it, ``(C, side, side)``, its depth, and what it is.
+
+    Args:
+        settings: Settings of the data.
+        item: The image.
+        side: Pixels of the sides; None leaves an image of its own size.
+
+    Raises:
+        ImageFileError: The file is not read, for a reason that is known.
+        Exception: The file is damaged: decoders raise many kinds.
+    """
     image = read_item(settings, item)
     pixels = grey(image.pixels) if settings.channels == 1 else image.pixels
     if settings.channels == 3 and pixels.shape[2] == 1:
         pixels = pixels.repeat(3, axis=2)
-    return fit(pixels, settings.image_side), image.bits, image.info
+    return fit(pixels, side), image.bits, image.info
 
 
 def check_bad_files(settings: PictureSettings, bad: list[BadFile], num_files: int) -> None:

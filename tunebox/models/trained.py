@@ -45,7 +45,7 @@ class ModelFormat:
         Raises:
             KeyError: A number is missing.
             TypeError: A number or a name is something else.
-            ValueError: There is not one name for each class.
+            ValueError: There is not one name for each class, or no such depth of images.
         """
         numbers = {key: int(weights[key]) for key in ("channels", "height", "width", "num_classes")}
         names = weights.get("class_names")
@@ -53,9 +53,12 @@ class ModelFormat:
             len(set(names)) != numbers["num_classes"] or not all(isinstance(n, str) for n in names)
         ):
             raise ValueError(f"{numbers['num_classes']} classes need as many names, got {names}")
+        bits = int(weights.get("bits", 8))
+        if not 1 <= bits <= 16:
+            raise ValueError(f"bits is {bits}; images have 1 to 16")
         return cls(
             **numbers,
-            bits=int(weights.get("bits", 8)),
+            bits=bits,
             class_names=None if names is None else tuple(names),
             records_names="class_names" in weights,
         )

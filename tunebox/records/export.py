@@ -2,27 +2,25 @@
 
 import math
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial
+from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.trials import TrialLog, TrialRecord, why_no_front
-from tunebox.errors import RecordsError, reading
+from tunebox.errors import RecordsError
 from tunebox.metrics.catalogue import find_metric
 from tunebox.pareto.front import knee_index
 from tunebox.pareto.objectives import FloatArray
 from tunebox.parts.code import code_files
-from tunebox.records.checkpoints import read_torch_file
-from tunebox.records.model_card import model_card
 from tunebox.records.model_folder import check_target, write_model_folder
 from tunebox.records.search_folder import SearchFolder
+from tunebox.records.standalone import checked_format
+from tunebox.records.trial_model import model_of_trial, origin_line
 from tunebox.spec.load import load_spec
-from tunebox.spec.own_trial import OwnTrialConfig
-from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
 
 _BOUND = re.compile(r"(?P<metric>[^<>=]+)(?P<sign>>=|<=)(?P<limit>[-+]?\d*\.?\d+(?:e[-+]?\d+)?)")
@@ -68,7 +66,7 @@ def knee(log: TrialLog, front: Sequence[TrialRecord]) -> TrialRecord:
 
 @dataclass
 class Exported:
-    """Model folders, one line for each whose weights could not be read, and other lines."""
+    """Model folders, one line for each thing that is missing in them, and other lines."""
 
     folders: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -80,83 +78,49 @@ def export_trials(
     picks: Sequence[TrialRecord],
     to: Path,
     confirmed: Confirmed | None = None,
+    *,
+    format: str | None = "torch_export",
 ) -> Exported:
     """Write a model folder for each trial into ``to``, named by the trial's id.
 
     A trial that is not on the front has no checkpoint, so its folder has no weights. A checkpoint
-    that is missing or damaged leaves the folder without weights too, and is a problem.
+    that is missing or damaged leaves the folder without weights too, and is a problem; so is a
+    model that cannot be written as a file without tunebox.
+
+    Args:
+        folder: Folder of the search.
+        picks: The trials.
+        to: Where the folders are made.
+        confirmed: What a confirmation of the search found.
+        format: Format of the file that needs no tunebox, one of `standalone.FORMATS`; None writes
+            none.
 
     Raises:
-        RecordsError: A target folder exists. Nothing is written.
+        RecordsError: A target folder exists, or the format cannot be written here. Nothing is
+            written.
         SearchFileError: ``search.yaml`` of the search is missing or damaged.
     """
+    kind = None if format is None else checked_format(format)
     for trial in picks:
         check_target(to / trial.trial_id)
     spec = load_spec(str(folder.search_file), code=folder.code)
     exported = Exported()
     for trial in picks:
-        weights = None
-        try:
-            weights = _read_weights(folder, trial, spec)
-        except RecordsError as error:
-            problem = f"trial {trial.trial_id} is exported without its weights: {error}"
-            exported.problems.append(problem)
         again = None if confirmed is None else confirmed.trial(trial.trial_id)
-        _export(spec, folder.name, trial, to / trial.trial_id, weights, again)
+        with tempfile.TemporaryDirectory() as place:
+            model = model_of_trial(folder, spec, trial, Path(place), format=kind, confirmed=again)
+            write_model_folder(
+                to / trial.trial_id,
+                trial_yaml=trial_yaml(spec, trial.settings, origin_line(folder, trial), trial.seed),
+                weights=model.weights,
+                card=model.card,
+                description=model.description,
+                code=code_files(spec.code, spec.references),
+                files=[] if model.standalone is None else [model.standalone.path],
+            )
+        exported.problems += model.problems
         exported.folders.append(to / trial.trial_id)
     return exported
-
-
-def _export(
-    spec: SearchSpec,
-    search: str,
-    trial: TrialRecord,
-    target: Path,
-    weights: dict[str, Any] | None,
-    again: ConfirmedTrial | None,
-) -> None:
-    origin = f"Trial {trial.trial_id} of the search {search}"
-    card = model_card(
-        spec.trial(trial.settings),
-        title=origin,
-        origin=f"{origin}; it ended as {trial.state.value}.",
-        settings=trial.settings,
-        epochs=trial.epochs,
-        metrics=trial.last_metrics,
-        weights=weights,
-        has_code=bool(spec.references),
-        confirmed=again,
-    )
-    text = trial_yaml(spec, trial.settings, origin, trial.seed)
-    code = code_files(spec.code, spec.references)
-    write_model_folder(
-        target, trial_yaml=text, weights=weights, card=card, code=code, search=search
-    )
-
-
-def _read_weights(
-    folder: SearchFolder, trial: TrialRecord, spec: SearchSpec
-) -> dict[str, Any] | None:
-    if trial.checkpoint is None:
-        return None
-    path = folder.root / trial.checkpoint
-    with reading(path):  # which cannot even be a path, such as one with a zero byte
-        is_inside = path.resolve().is_relative_to(folder.root.resolve())
-    if not is_inside:
-        raise RecordsError(f"its checkpoint {trial.checkpoint} is not in {folder.root}")
-    if not path.is_file():
-        raise RecordsError(f"its checkpoint is gone: no {path}")
-    content = read_torch_file(path)
-    with reading(path, problem="is not a checkpoint of tunebox"):
-        if isinstance(spec.trial(trial.settings), OwnTrialConfig):
-            return {"saved": content["saved"]} if "saved" in content else None
-        shape: dict[str, Any] = {
-            key: content[key] for key in ("channels", "height", "width", "num_classes")
-        }
-        newer: dict[str, Any] = {
-            key: content[key] for key in ("bits", "class_names", "found") if key in content
-        }
-        return {**shape, **newer, "model": content["state"]["model"]}
 
 
 def _best(log: TrialLog, front: Sequence[TrialRecord], metric: str) -> TrialRecord:

@@ -2,17 +2,23 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+
+import yaml
 
 from tunebox import __version__
 from tunebox.decisions.confirmed import ConfirmedTrial
 from tunebox.records.markdown import code, table, text
+from tunebox.records.standalone import Standalone
 from tunebox.spec.own_trial import OwnTrialConfig
 from tunebox.spec.space import Values
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.spec.trial_kinds import AnyTrialConfig
+from tunebox.text import printable, shell_command
 
+_ONE_LINE = 10**6  # characters, so that no value is broken at a space
 _PACKAGES = ("torch", "torchvision")
 _OF_VALIDATION = (
     "Measured on the **validation** part. Settings are selected by these numbers, so they "
@@ -24,55 +30,130 @@ _OF_OWN_LOOP = (
     "optimistic: measure on data by which nothing was selected."
 )
 
+_LOADING = {
+    "torch_export": ["import torch", "", 'model = torch.export.load("model.pt2").module()'],
+    "torchscript": ["import torch", "", 'model = torch.jit.load("model.torchscript")'],
+    "onnx": [
+        "import onnxruntime",
+        "",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        '[logits] = session.run(["logits"], {"images": images})  # images: a NumPy array',
+    ],
+}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says of a trained model.
+
+    Attributes:
+        epochs: Number of epochs trained.
+        metrics: Metrics of the last epoch on the validation part.
+        weights: Weights as in `write_model_folder`; None if the folder has none.
+        standalone: The file that needs no tunebox, if there is one.
+        search: Name of the search, whose report has the same numbers; None if there is none.
+    """
+
+    epochs: int
+    metrics: Mapping[str, float]
+    weights: Mapping[str, Any] | None
+    standalone: Standalone | None = None
+    search: str | None = None
+
 
 def model_card(
     config: AnyTrialConfig,
+    facts: CardFacts,
     *,
     title: str,
     origin: str,
     settings: Values,
-    epochs: int,
-    metrics: Mapping[str, float],
-    weights: Mapping[str, Any] | None,
     has_code: bool = False,
     confirmed: ConfirmedTrial | None = None,
 ) -> str:
-    """Return the card in Markdown.
+    """Return the card in Markdown, with the head that model hubs read.
 
     Args:
         config: Config of the trial.
+        facts: What is known of the trained model.
         title: Title of the card, one line.
         origin: One sentence that names the search and the trial, or the file.
         settings: Values that the search chose; empty if nothing was searched.
-        epochs: Number of epochs trained.
-        metrics: Metrics of the last epoch on the validation part.
-        weights: Weights as in `write_model_folder`; None if the folder has none.
         has_code: Whether the folder has code of the user's own.
         confirmed: What the same settings reached with other seeds, if they were trained again.
     """
-    is_own = isinstance(config, OwnTrialConfig)
+    is_own, weights = isinstance(config, OwnTrialConfig), facts.weights
+    measured = {name: f"{value:.6g}" for name, value in facts.metrics.items()}
     lines = [
+        *_head(config, facts, title),
         f"# {text(title)}",
         "",
-        f"{_what(config, weights)} {text(origin)} Trained for {epochs} epochs.",
+        f"{_what(config, weights)} {text(origin)} Trained for {facts.epochs} epochs.",
         "",
         "## Metrics of the last epoch",
         "",
         _OF_OWN_LOOP if is_own else _OF_VALIDATION,
         "",
-        *table(("metric", "value"), {name: f"{value:.6g}" for name, value in metrics.items()}),
+        *table(("metric", "value"), measured),
         "",
+        *_report_line(facts.search),
         *_confirmed_section(confirmed),
         *_data_section(config, weights),
         *_classes_section(weights),
         *_settings_section(settings),
-        *(_own_use_section(weights) if is_own else _use_section(weights, has_code)),
+        *(_own_use_section(weights) if is_own else _use_section(facts, has_code)),
         "## Made with",
         "",
         ", ".join([f"tunebox {__version__}", *(f"{name} {version(name)}" for name in _PACKAGES)]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _head(config: AnyTrialConfig, facts: CardFacts, title: str) -> list[str]:
+    """Return the lines of YAML before the card: the metadata of Hugging Face's model cards."""
+    head: dict[str, Any] = {"license": "unknown", "library_name": "tunebox"}
+    if isinstance(config, TrialConfig):
+        kind = printable(config.data.kind)
+        found = [
+            {
+                "type": "accuracy" if name.endswith("accuracy") else printable(name),
+                "name": f"{printable(name)} on the validation part",
+                "value": value,
+            }
+            for name, value in facts.metrics.items()
+            if math.isfinite(value)
+        ]
+        results = {
+            "task": {"type": "image-classification"},
+            "dataset": {"type": kind, "name": kind},
+            "metrics": found,
+        }
+        head |= {
+            "pipeline_tag": "image-classification",
+            "tags": ["image-classification", "robustness"],
+            "metrics": ["accuracy"],
+            **(
+                {"model-index": [{"name": printable(title), "results": [results]}]} if found else {}
+            ),
+        }
+    return ["---", _yaml(head), "---", ""]
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=_ONE_LINE)
+    return str(text).rstrip()
+
+
+def _report_line(search: str | None) -> list[str]:
+    if search is None:
+        return []
+    command = shell_command("tunebox", "report", search, "--open")
+    return [
+        "The report of the search has these numbers beside those of all its trials, with the "
+        f"learning curves and the settings that matter: {code(command)}.",
+        "",
+    ]
 
 
 def _confirmed_section(confirmed: ConfirmedTrial | None) -> list[str]:
@@ -150,7 +231,8 @@ def _own_use_section(weights: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _use_section(weights: Mapping[str, Any] | None, has_code: bool) -> list[str]:
+def _use_section(facts: CardFacts, has_code: bool) -> list[str]:
+    weights = facts.weights
     if weights is None:
         return [
             "## Weights",
@@ -163,6 +245,14 @@ def _use_section(weights: Mapping[str, Any] | None, has_code: bool) -> list[str]
     trust = ", trust_code=True" if has_code else ""
     note = ["It needs the code in `code/`, which runs only if you ask for it.", ""]
     return [
+        "## Input and output",
+        "",
+        f"Images are float32 in [0, 1], of shape (N, {shape}): N images with channels, height and "
+        f"width. The values of a file are divided by its white, {2 ** weights.get('bits', 8) - 1} "
+        "in the images of the training. The normalisation is part of the model. The output is one "
+        "logit for each class; their softmax gives probabilities. `model.json` says the same to "
+        "programs.",
+        "",
         "## Use",
         "",
         "```python",
@@ -174,7 +264,28 @@ def _use_section(weights: Mapping[str, Any] | None, has_code: bool) -> list[str]
         "```",
         "",
         *(note if has_code else []),
-        "`tunebox train trial.yaml` trains the same settings again.",
+        "`tunebox predict path/to/this/folder IMAGES` does it for files, and says which of them "
+        "are unlike the images of the training. `tunebox train trial.yaml` trains the same "
+        "settings again.",
+        "",
+        *_standalone_section(facts.standalone),
+    ]
+
+
+def _standalone_section(standalone: Standalone | None) -> list[str]:
+    if standalone is None:
+        return []
+    name = standalone.path.name
+    return [
+        "## Without tunebox",
+        "",
+        f"`{name}` gives the same logits: they differed by at most {standalone.difference:.2g} on "
+        f"{standalone.num_images} random images when it was written. It does **not** check its "
+        "input: an image of another range or type gives a wrong answer without a word.",
+        "",
+        "```python",
+        *_LOADING[standalone.format],
+        "```",
         "",
     ]
 

@@ -1,10 +1,15 @@
-"""Folders of exported models: the fixed trial, its weights and a card."""
+"""Folders of exported models: the fixed trial, its weights, what they are for, and a card.
 
+Version 0.1.0 had the weights in ``weights.pt``, where training loops of the user's own still have
+what they saved, and ``origin.json`` in place of ``model.json``.
+"""
+
+import hashlib
 import io
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +17,7 @@ from tunebox.errors import RecordsError, SearchFileError, reading
 from tunebox.parts.code import write_code
 from tunebox.records.checkpoints import has_format, read_torch_file
 from tunebox.records.files import read_json, write_json
-from tunebox.spec.load import CARD_FILE
+from tunebox.records.model_json import MODEL_FILE, TENSORS_FILE, read_classifier, read_search
 from tunebox.spec.search_settings import check_name
 from tunebox.text import shell_command
 
@@ -22,7 +27,8 @@ if TYPE_CHECKING:
     from tunebox.spec.search_spec import SearchSpec
 
 TRIAL_FILE, WEIGHTS_FILE = "trial.yaml", "weights.pt"
-CODE_FOLDER, ORIGIN_FILE = "code", "origin.json"
+CARD_FILE = "README.md"  # the name under which model hubs show it
+CODE_FOLDER, _ORIGIN_FILE = "code", "origin.json"
 _FORMAT = 1
 
 
@@ -38,21 +44,22 @@ def write_model_folder(
     trial_yaml: str,
     weights: dict[str, Any] | None,
     card: str,
+    description: Mapping[str, Any],
     code: Mapping[str, bytes] | None = None,
-    search: str | None = None,
+    files: Sequence[Path] = (),
 ) -> None:
     """Write a model to the new folder ``to``, atomically.
 
     Args:
         to: Folder to write, which must not exist; its parents are made.
         trial_yaml: The trial as a search file without distributions.
-        weights: The state dict as ``model``, with what `ModelFormat.of` reads and a line about the
-            training images as ``found``; what a training loop of the user's own saved as ``saved``.
-            None writes no weights.
+        weights: The state dict as ``model``, or what a training loop of the user's own saved as
+            ``saved``. None writes no weights.
         card: Text in Markdown.
+        description: What `describe_model` gave; the checksums of files are added.
         code: Files of code of the user's own that the model is made of, by their path; None for
             none.
-        search: Name of the search that the model is from, which counts evaluations of it.
+        files: Further files, which are copied.
 
     Raises:
         RecordsError: ``to`` exists, or cannot be written.
@@ -64,11 +71,14 @@ def write_model_folder(
         try:
             (temporary / TRIAL_FILE).write_text(trial_yaml, encoding="utf-8")
             (temporary / CARD_FILE).write_text(card, encoding="utf-8")
+            for path in files:
+                shutil.copyfile(path, temporary / path.name)
+            known = dict(description["files"])
             if weights is not None:
-                _save_weights(weights, temporary / WEIGHTS_FILE)
-            if search is not None:
-                origin = {"format": _FORMAT, "search": search}
-                write_json(temporary / ORIGIN_FILE, origin)
+                known.setdefault(_save_weights(weights, temporary).name, {})
+            for name in known:
+                known[name] = {**known[name], "sha256": _sha256(temporary / name)}
+            write_json(temporary / MODEL_FILE, {**description, "files": known})
             write_code(code or {}, temporary / CODE_FOLDER)
             temporary.chmod(0o755)  # mkdtemp lets only the owner in
             temporary.rename(to)
@@ -78,12 +88,30 @@ def write_model_folder(
         raise RecordsError(f"{to} cannot be written: {error.strerror or error}") from error
 
 
-def _save_weights(weights: dict[str, Any], path: Path) -> None:
+def _save_weights(weights: Mapping[str, Any], folder: Path) -> Path:
+    """Write the weights into ``folder`` and return the file."""
     import torch
 
-    buffer = io.BytesIO()  # torch's own writer does not report a full disk
-    torch.save({"format": _FORMAT, **weights}, buffer)
-    path.write_bytes(buffer.getvalue())
+    if "model" not in weights:  # of a loop of the user's own: any plain data
+        buffer = io.BytesIO()  # torch's own writer does not report a full disk
+        torch.save({"format": _FORMAT, **weights}, buffer)
+        path = folder / WEIGHTS_FILE
+        path.write_bytes(buffer.getvalue())
+        return path
+    from safetensors.torch import save
+
+    # each on its own: tensors that share memory are refused, and so are other orders of memory
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in weights["model"].items()
+    }
+    path = folder / TENSORS_FILE
+    path.write_bytes(save(state, {"format": "pt"}))
+    return path
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_model(folder: Path | str, *, trust_code: bool = False) -> "TrainedClassifier":
@@ -122,11 +150,7 @@ def load_classifier(
     Otherwise as `load_model`.
     """
     folder = Path(folder)
-    for name in (TRIAL_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise RecordsError(
-                f"{folder} is not an exported model: it has no {name}; {_how_to_make(folder)}"
-            )
+    _check_folder(folder)
     from tunebox.models.build import build_from_weights
     from tunebox.models.trained import ModelFormat
 
@@ -134,11 +158,28 @@ def load_classifier(
     if spec.space.leaves:
         raise RecordsError(f"{folder / TRIAL_FILE} has distributions; a model is one fixed trial")
     config = spec.trial_config({})
-    weights = _read_weights(folder / WEIGHTS_FILE)
-    with reading(folder / WEIGHTS_FILE, problem=f"does not fit {TRIAL_FILE}"):
+    path, weights = _read_weights(folder)
+    with reading(path, problem=f"does not fit {TRIAL_FILE}"):
         format = ModelFormat.of(weights)
         model = build_from_weights(config.model, weights, config.losses.cosine_scale)
     return model.eval(), format
+
+
+def _check_folder(folder: Path) -> None:
+    has_weights = has_model_weights(folder)
+    for name, is_there in (
+        (TRIAL_FILE, (folder / TRIAL_FILE).is_file()),
+        (TENSORS_FILE, has_weights),
+    ):
+        if not is_there:
+            raise RecordsError(
+                f"{folder} is not an exported model: it has no {name}; {_how_to_make(folder)}"
+            )
+
+
+def has_model_weights(folder: Path) -> bool:
+    """Return whether there are weights in the folder of an exported trial, of any version."""
+    return any((folder / name).is_file() for name in (TENSORS_FILE, WEIGHTS_FILE))
 
 
 def origin_of(folder: Path) -> str | None:
@@ -147,7 +188,9 @@ def origin_of(folder: Path) -> str | None:
     Raises:
         RecordsError: The file that says so is damaged.
     """
-    path = folder / ORIGIN_FILE
+    if (folder / MODEL_FILE).exists():
+        return read_search(folder / MODEL_FILE)
+    path = folder / _ORIGIN_FILE
     if not path.exists():
         return None
     advice = "it names the search of the model; export the trial again"
@@ -183,7 +226,22 @@ def _how_to_make(folder: Path) -> str:
     return "tunebox export and tunebox train write such folders"
 
 
-def _read_weights(path: Path) -> dict[str, Any]:
+def _read_weights(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the file with the weights, and the weights with what `ModelFormat.of` reads."""
+    path = folder / TENSORS_FILE
+    if not path.is_file():
+        return folder / WEIGHTS_FILE, _read_old_weights(folder / WEIGHTS_FILE)
+    from safetensors.torch import load
+
+    known = read_classifier(folder / MODEL_FILE)
+    with reading(path):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != known["sha256"].get(TENSORS_FILE):
+            raise RecordsError(f"its checksum is not the one in {MODEL_FILE}; copy it again")
+        return path, {**known, "model": load(content)}
+
+
+def _read_old_weights(path: Path) -> dict[str, Any]:
     content = read_torch_file(path)
     if not has_format(content, _FORMAT):
         raise RecordsError(f"{path} has format {content.get('format')!r:.20}; update tunebox")

@@ -38,7 +38,8 @@ DEFAULT_OBJECTIVES: dict[str, Any] = {
     "noisy_accuracy": {"direction": "maximize", "reference": 0.0},
 }
 
-CARD_FILE = "card.md"  # in the folder of an exported model, whose code does not run unasked
+# in the folder of an exported model, whose code does not run unasked; the second: until 0.1.0
+_EXPORT_MARKS = ("model.json", "card.md")
 _WRONG_KEY = "unknown_key"
 
 _ONE_VALUE = "needs one value"
@@ -133,7 +134,7 @@ def load_spec(
     finder = CodeFinder(folder)
     if code is not None:
         finder = replace(finder, copies=code)
-    elif (folder / CARD_FILE).is_file():
+    elif any((folder / name).is_file() for name in _EXPORT_MARKS):
         finder = replace(finder, closed=folder)
     return spec_from_source(source, overrides, finder)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from tunebox.data.batches import num_batches
+from tunebox.data.facts import DataFacts
 from tunebox.data.parts import TrainingParts, load_training_parts
 from tunebox.losses.base import build_losses
 from tunebox.metrics.catalogue import COLLAPSED
@@ -71,7 +73,9 @@ class TrialRun:
         self._train_seconds = 0.0
         parts = load_training_parts(config.data) if parts is None else parts
         self._train = parts.train.to(self._device)
-        self._evaluate = Evaluator(parts.validation.to(self._device), config.evaluation)
+        validation = parts.validation.to(self._device)
+        self._parts = TrainingParts(self._train, validation)
+        self._evaluate = Evaluator(validation, config.evaluation)
         self._trainer = self._build_trainer(config)
 
     @property
@@ -144,7 +148,7 @@ class TrialRun:
 
         The keys ``channels``, ``height``, ``width``, ``num_classes`` and ``bits`` are numbers;
         ``class_names`` is a list, or None if the classes have no names; ``found`` is a line about
-        the files that it was trained on.
+        the files that it was trained on, and ``data`` what `DataFacts.as_dict` gives.
         """
         channels, height, width = self._train.image_shape
         names = self._train.class_names
@@ -156,8 +160,14 @@ class TrialRun:
             "bits": self._train.bits,
             "class_names": None if names is None else list(names),
             "found": self._train.found,
+            "data": self._data_facts.as_dict(),
             "model": self.model.state_dict(),
         }
+
+    @cached_property
+    def _data_facts(self) -> DataFacts:
+        # not before there is something to export: a trial that diverges at once needs no digest
+        return DataFacts.of(self._parts)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that :meth:`load_state_dict` needs, as plain data and tensors.

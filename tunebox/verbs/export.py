@@ -1,4 +1,4 @@
-"""``tunebox export``: trials of a search as folders with a trial file, weights and a card."""
+"""``tunebox export``: trials of a search as folders with weights, a card, and more."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,18 @@ if TYPE_CHECKING:
 
 
 def export(
-    name: str, *, to: str | Path, pick: str = "all", out: str | Path | None = None
+    name: str,
+    *,
+    to: str | Path,
+    pick: str = "all",
+    format: str | None = "torch_export",
+    out: str | Path | None = None,
 ) -> "Exported":
     """Write trials of the search ``name`` into ``to``, a folder each.
+
+    A folder has the weights (``model.safetensors``), what the model takes and gives
+    (``model.json``), the settings (``trial.yaml``), a card (``README.md``), and a file that gives
+    the same logits without tunebox.
 
     Args:
         name: Name of the search.
@@ -22,10 +31,12 @@ def export(
         pick: ``all`` of the front, its ``knee``, ``best:METRIC``, ``compromise:METRIC>=VALUE``
             (the best in the other objectives within a bound), or the id of a trial. The knee is
             that of the confirmed front where there is one.
+        format: Format of the file that needs no tunebox: ``torch_export``, ``onnx`` or
+            ``torchscript``; None writes none. It is compared with the model on 64 images.
         out: Folder of all searches.
 
     Raises:
-        RecordsError: No such search, trial or metric, or a target that exists.
+        RecordsError: No such search, trial, metric or format, or a target that exists.
     """
     from tunebox.records.confirmed_table import read_confirmed
     from tunebox.records.export import export_trials, pick_trials
@@ -33,7 +44,7 @@ def export(
     folder = find_search(name, out)
     confirmed = read_confirmed(folder)
     picks = pick_trials(read_log(folder), pick, confirmed)
-    exported = export_trials(folder, picks, Path(to), confirmed)
+    exported = export_trials(folder, picks, Path(to), confirmed, format=format)
     if pick == "knee" and confirmed is None:
         where = [] if out is None else ["--out", str(out)]
         again = shell_command("tunebox", "confirm", name, *where)

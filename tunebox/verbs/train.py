@@ -11,8 +11,9 @@ from tunebox.engine.interrupt import interruptible
 from tunebox.errors import RecordsError, SearchFileError, TuneboxError
 from tunebox.parts.code import code_files
 from tunebox.records.flat_settings import flat_settings
-from tunebox.records.model_card import model_card
+from tunebox.records.model_card import CardFacts, model_card
 from tunebox.records.model_folder import CODE_FOLDER, check_target, write_model_folder
+from tunebox.records.model_json import describe_model
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.search_folder import next_free_name
 from tunebox.spec.load import SearchFile, load_spec, spec_from_source
@@ -189,17 +190,20 @@ def _prepare(spec: SearchSpec) -> tuple["Run", list[str]]:
 
 def _write_model(target: Path, spec: SearchSpec, run: "Run", metrics: dict[str, float]) -> None:
     weights = run.weights() or None
-    name = spec.source.name
+    name, config = spec.source.name, spec.trial({})
     card = model_card(
-        spec.trial({}),
+        config,
+        CardFacts(run.epoch, metrics, weights),
         title=spec.question or f"Trained from {Path(name).name}",
         origin=f"Trained from {name}.",
         settings={},
-        epochs=run.epoch,
-        metrics=metrics,
-        weights=weights,
         has_code=bool(spec.references),
     )
-    text = trial_yaml(spec, {}, spec.question)
-    code = code_files(spec.code, spec.references)
-    write_model_folder(target, trial_yaml=text, weights=weights, card=card, code=code)
+    write_model_folder(
+        target,
+        trial_yaml=trial_yaml(spec, {}, spec.question),
+        weights=weights,
+        card=card,
+        description=describe_model(config, weights, epochs=run.epoch, metrics=metrics),
+        code=code_files(spec.code, spec.references),
+    )

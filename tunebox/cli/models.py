@@ -1,0 +1,151 @@
+"""The commands that write exported models, or use them: export, train, evaluate, predict."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tunebox
+from tunebox.cli.common import Out, TrackingUri, TrustCode
+from tunebox.cli.terminal import complain, make_console, say
+from tunebox.errors import EXIT_INTERRUPTED, EXIT_TROUBLE
+from tunebox.text import printable, shell_command
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A search.")],
+    to: Annotated[Path, typer.Option(help="Output folder; each trial gets a folder in it.")],
+    pick: Annotated[
+        str,
+        typer.Option(
+            help="Trials of the front: all, knee, best:METRIC, or compromise:METRIC>=VALUE, the "
+            "best within a bound; or the id of any trial."
+        ),
+    ] = "all",
+    format: Annotated[
+        str,
+        typer.Option(
+            metavar="torch_export|onnx|torchscript|none",
+            help="Format of the file that needs no tunebox; it is compared with the model.",
+        ),
+    ] = "torch_export",
+    out: Out = None,
+) -> None:
+    """Export trials of a search, each as a folder with weights, a description and a card.
+
+    Example: tunebox export digits-1 --pick knee --to exported
+    """
+    from tunebox.records.model_folder import TRIAL_FILE, has_model_weights
+
+    kind = None if format == "none" else format
+    exported = tunebox.export(name, pick=pick, to=to, format=kind, out=out)
+    for folder in exported.folders:
+        say(printable(str(folder)))
+        if not has_model_weights(folder):
+            say("  no weights: a search keeps those of its front only; train the trial with")
+            say(f"  {shell_command('tunebox', 'train', folder / TRIAL_FILE)}")
+    for note in exported.notes:
+        say(note)
+    for problem in exported.problems:
+        complain(f"error: {printable(problem)}")
+    if exported.problems:
+        raise typer.Exit(EXIT_TROUBLE)
+
+
+def train(
+    file: Annotated[str, typer.Argument(help="A fixed trial file, or - for standard input.")],
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Number of epochs. [default: the file's]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed of the training. [default: the file's]")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the model. [default: <out>/trained-1, ..]")
+    ] = None,
+    trust_code: TrustCode = False,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Train a fixed trial file to full length, and write a model folder like that of export.
+
+    Example: tunebox train exported/0042/trial.yaml --seed 1
+    """
+    from tunebox.cli.epoch_bar import epoch_bar
+
+    console = make_console()
+    with epoch_bar(console) as on_epoch:
+        result = tunebox.train(
+            file,
+            max_epochs=max_epochs,
+            seed=seed,
+            to=to,
+            trust_code=trust_code,
+            out=out,
+            tracking_uri=tracking_uri,
+            on_epoch=on_epoch,
+        )
+    console.print(f"model   {result.folder}", soft_wrap=True)
+    console.print(f"MLflow  {result.tracking_uri}", soft_wrap=True)
+    evaluation = shell_command("tunebox", "evaluate", result.folder)
+    following = [f"next    {evaluation}"] if result.is_classifier else []
+    for line in (*following, *result.warnings):
+        console.print(line, soft_wrap=True)
+    if result.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
+    seed: Annotated[int, typer.Option(help="Random seed of the perturbations.")] = 0,
+    trust_code: TrustCode = False,
+    out: Out = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
+
+    Example: tunebox evaluate exported/0042
+    """
+    from tunebox.cli.tables import evaluation_table
+
+    console = make_console()
+    result = tunebox.evaluate(
+        folder, seed=seed, trust_code=trust_code, out=out, tracking_uri=tracking_uri
+    )
+    console.print(evaluation_table(result.report, f"{folder} on the test part"))
+    for path in result.files:
+        console.print(f"  {path}", soft_wrap=True)
+    for line in (f"MLflow  {result.tracking_uri}", *result.warnings):
+        console.print(line, soft_wrap=True)
+
+
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An exported model.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGES...", help="Image files, or folders of them.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all probabilities as JSON, for other programs.")
+    ] = False,
+    trust_code: TrustCode = False,
+) -> None:
+    """Print the classes of image files and their probabilities by an exported model.
+
+    Images that are unlike those of the training in brightness, contrast or range are marked.
+
+    Example: tunebox predict exported/0042 photo.png more_photos
+    """
+    from tunebox.cli.predictions import predictions_data, predictions_table
+
+    result = tunebox.predict(folder, images, trust_code=trust_code)
+    if as_json:
+        typer.echo(json.dumps(predictions_data(result), indent=2))
+    elif result.predictions:
+        make_console().print(predictions_table(result))
+    for line in result.warnings:
+        complain(f"warning: {printable(line)}")
+    for bad in result.bad:
+        complain(f"error: {printable(str(bad))}")
+    if result.bad:
+        raise typer.Exit(EXIT_TROUBLE)
