@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,14 +48,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_tunebox(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
-    """Start the command line as the leader of a session, as a terminal does."""
+def start_tunebox(
+    *arguments: str | Path,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    module: str = "tunebox",
+) -> subprocess.Popen[str]:
+    """Start the command line as the leader of a session, as a terminal does.
+
+    Args:
+        *arguments: Of the command line.
+        cwd: Its working folder.
+        variables: Added to its environment.
+        module: The module that runs the command line.
+    """
     set_by_others = ("MLFLOW_TRACKING_URI", "RAY_ADDRESS", "TUNEBOX_OUT")
     environment = {k: v for k, v in os.environ.items() if k not in set_by_others}
     return subprocess.Popen(
-        [sys.executable, "-m", "tunebox", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=cwd,
-        env={**environment, "COLUMNS": "200"},
+        env={**environment, "COLUMNS": "200", **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

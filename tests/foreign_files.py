@@ -291,6 +291,69 @@ def read_run_end(folder: Path) -> object:
     return end and [line.strip() for line in (*end.warnings, end.ended, end.trouble or "")]
 
 
+def make_confirm_plan(folder: Path) -> Path:
+    from tunebox.decisions.confirm import Candidate
+    from tunebox.records.confirm_plan import ConfirmPlan, write_plan
+    from tunebox.records.search_folder import create_folder
+
+    candidate = Candidate("0001", SETTINGS, "search/seed", {"clean_accuracy": 0.9}, True)
+    search = create_folder(folder, "s-confirm")
+    write_plan(search, ConfirmPlan("s", [candidate], {"seeds": 3}))
+    return search.confirm
+
+
+def read_confirm_plan(folder: Path) -> object:
+    from tunebox.records.confirm_plan import read_plan
+    from tunebox.records.search_folder import SearchFolder
+
+    plan = read_plan(SearchFolder(folder / "s-confirm"))
+    assert plan is not None
+    return [plan.repeated({**SETTINGS, "search/seed": 4}), *(c.metrics for c in plan.candidates)]
+
+
+def make_confirmed_table(folder: Path) -> Path:
+    from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, Estimate
+    from tunebox.records.confirmed_table import write_confirmed
+    from tunebox.records.search_folder import create_folder
+
+    value, names = Estimate(0.5, 0.1), ("clean_accuracy", "train_loss")
+    means = dict.fromkeys(names, value)
+    trials = [
+        ConfirmedTrial(f"000{i}", 3, 0, {}, means, means, {}, 0.5, True, i == 1, ("0001",))
+        for i in range(3)
+    ]
+    search = create_folder(folder, "s")
+    write_confirmed(search, Confirmed(trials, value, means, means, names))
+    return search.confirmed
+
+
+def read_confirmed_table(folder: Path) -> object:
+    from tunebox.cli.confirm_tables import confirmed_table, describe_confirmed
+    from tunebox.records.confirmed_table import read_confirmed
+    from tunebox.records.search_folder import SearchFolder
+
+    confirmed = read_confirmed(SearchFolder(folder / "s"))
+    assert confirmed is not None
+    return [confirmed_table(confirmed, "s"), *describe_confirmed(confirmed)]
+
+
+def make_looks(folder: Path) -> Path:
+    from tunebox.records.search_folder import create_folder
+    from tunebox.records.test_looks import add_look
+
+    search = create_folder(folder, "s")
+    for by in ("evaluate", "confirm"):
+        add_look(search, by)
+    return search.test_looks
+
+
+def read_looks(folder: Path) -> object:
+    from tunebox.records.search_folder import SearchFolder
+    from tunebox.records.test_looks import describe_looks, read_looks
+
+    return describe_looks("s", read_looks(SearchFolder(folder / "s")))
+
+
 def make_lock(folder: Path) -> Path:
     from tunebox.records.lock import locked
 

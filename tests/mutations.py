@@ -410,9 +410,9 @@ def in_parquet(generator: random.Random, content: bytes) -> bytes:
     if generator.randrange(6) < 5:
         table = _with_a_strange_column(generator, table)
     else:
-        header = json.loads(metadata[b"tunebox"])
-        tree = changed_tree(generator, header)
-        metadata[b"tunebox"] = with_depth(json.dumps(tree)).encode()
+        (key,) = (key for key in metadata if key.startswith(b"tunebox"))
+        tree = changed_tree(generator, json.loads(metadata[key]))
+        metadata[key] = with_depth(json.dumps(tree)).encode()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.parquet"
         write_table(table.replace_schema_metadata(metadata), path)

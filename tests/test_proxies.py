@@ -11,7 +11,8 @@ import pytest
 from tests.recording_server import recording_server
 from tunebox.proxies import reach_this_machine_directly
 
-HERE = "localhost,127.0.0.1,::1"
+GIVEN = "127.0.0.1,localhost,::1,0.0.0.0,127.0.0.0/8"  # where the first one was given
+HERE = "localhost,127.0.0.1,::1,0.0.0.0,127.0.0.0/8"
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ HERE = "localhost,127.0.0.1,::1"
         ({"http_proxy": "x", "no_proxy": "a.org, .b.org"}, f"a.org,.b.org,{HERE}", None),
         ({"http_proxy": "x", "NO_PROXY": "a.org"}, f"a.org,{HERE}", None),
         ({"http_proxy": "x", "no_proxy": "a", "NO_PROXY": "b"}, f"a,{HERE}", f"b,{HERE}"),
-        ({"http_proxy": "x", "no_proxy": "127.0.0.1"}, "127.0.0.1,localhost,::1", None),
+        ({"http_proxy": "x", "no_proxy": "127.0.0.1"}, GIVEN, None),
         ({"http_proxy": "x", "no_proxy": "*"}, "*", "*"),
         ({"http_proxy": ""}, None, None),
         ({}, None, None),
@@ -66,7 +67,9 @@ class Head(HereHead):
         with subprocess.Popen(["sleep", "1"], text=True) as process:
             yield Tunnel(port, process)
 
-for uri in (f"http://127.0.0.1:{port}/one", f"http://localhost:{port}/two", "http://far.example/x"):
+here = (f"127.0.0.1:{port}/one", f"localhost:{port}/two", f"0.0.0.0:{port}/three")
+for uri in (*here, "far.example/x"):
+    uri = f"http://{uri}"
     print(store_trouble(uri))
 try:
     Jobs(Head()).find("s-1")
@@ -87,12 +90,12 @@ def test_nothing_for_this_machine_goes_through_the_proxy() -> None:
             check=True,
             timeout=100,
         )
-    one, two, far, job = done.stdout.splitlines()
+    one, two, three, far, job = done.stdout.splitlines()
     api = "/api/2.0/mlflow/experiments/search"
-    assert here.asked[:2] == [f"POST /one{api}", f"POST /two{api}"]
-    assert set(here.asked[2:]) == {"GET /api/version"}
+    assert here.asked[:3] == [f"POST /{name}{api}" for name in ("one", "two", "three")]
+    assert set(here.asked[3:]) == {"GET /api/version"}
     assert proxy.asked == [f"POST http://far.example/x{api}"]
-    assert one == two == "404 Not Found: MLflow is not at this address; check its path"
+    assert one == two == three == "404 Not Found: MLflow is not at this address; check its path"
     assert far.startswith(
         f"the proxy {proxy.uri}, or what is behind it, says 403 Forbidden: if far"
     )

@@ -3,7 +3,8 @@
 import os
 from collections.abc import MutableMapping
 
-_HERE = ("localhost", "127.0.0.1", "::1")
+# 0.0.0.0 is what a server prints that listens on all addresses; ranges are not known everywhere
+_HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "127.0.0.0/8")
 _NAMES = ("no_proxy", "NO_PROXY")  # some programs read one of them, and some the other first
 _OF_GRPC = "no_grpc_proxy"  # where it is set, gRPC does not read the others
 

@@ -44,6 +44,8 @@ class SearchProcess:
         self.tracking_uri = f"sqlite:///{home / 'store' / 'mlflow.db'}"
         (home / "store").mkdir(exist_ok=True)
         self.options = options
+        self.variables: dict[str, str] = {}  # of the next start
+        self.module = "tunebox"
         self.search_file = home / "faulty.yaml"
         self.search_file.write_text(SEARCH_FILE, encoding="utf-8")
         self.process: subprocess.Popen[str] | None = None
@@ -57,6 +59,8 @@ class SearchProcess:
             *("search", *what, "--out", str(self.out), "--tracking-uri", self.tracking_uri),
             *(*self.options, *options),
             cwd=self.home,
+            variables=self.variables,
+            module=self.module,
         )
         return self.process
 

@@ -150,7 +150,19 @@ def test_a_full_disk(
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database " * 1000, encoding="utf-8")
-    assert store_trouble(f"sqlite:///{tmp_path}/mlflow.db") == "file is not a database"
+    assert store_trouble(f"sqlite:///{tmp_path}/mlflow.db") == (
+        "file is not a database: move it away, and a new one is made"
+    )
+
+
+def test_a_damaged_database(tmp_path: Path, make_store: Callable[[Path], str]) -> None:
+    uri = make_store(tmp_path)
+    with (tmp_path / "mlflow.db").open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 300_000)
+    assert store_trouble(uri) == (
+        "database disk image is malformed: move it away, and a new one is made"
+    )
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from tunebox.decisions.confirm import Candidate
 from tunebox.errors import reading
 from tunebox.records.files import read_json, write_json
@@ -35,6 +37,9 @@ class ConfirmPlan:
         return None
 
 
+_PLAN = TypeAdapter(ConfirmPlan)
+
+
 def write_plan(folder: SearchFolder, plan: ConfirmPlan) -> None:
     """Write ``plan`` into the folder of the confirmation."""
     write_json(folder.confirm, {"format": _FORMAT, **asdict(plan)})
@@ -52,5 +57,5 @@ def read_plan(folder: SearchFolder) -> ConfirmPlan | None:
     advice = f"put it back, or remove {folder.root} and confirm the search anew"
     with reading(path, advice=advice):
         content = read_json(path, _FORMAT)
-        candidates = [Candidate(**candidate) for candidate in content["candidates"]]
-        return ConfirmPlan(content["search"], candidates, dict(content["options"]))
+        fields = ("search", "candidates", "options")
+        return _PLAN.validate_python({field: content[field] for field in fields})

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from tunebox import __version__
-from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, Estimate, confirmed
+from tunebox.decisions.confirmed import Confirmed, confirmed
 from tunebox.decisions.events import Event, Observer, SearchEnded
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError, reading
@@ -29,6 +30,7 @@ _PLAIN = {  # fields that are columns as they are
     "alike": pa.list_(pa.string()),
 }
 _ESTIMATES = {"means": "mean", "test_means": "test"}  # field: column, also with _half_width
+_CONFIRMED = TypeAdapter(Confirmed)
 _VALUES = {"searched": "searched", "best_guesses": "best_guess"}
 
 
@@ -119,16 +121,18 @@ def read_confirmed(folder: SearchFolder) -> Confirmed | None:
         rest = json.loads(table.schema.metadata[_KEY])
         check_format(path, rest, _FORMAT)
         names = tuple(rest["objectives"])
-        return Confirmed(
-            [_trial(row, names) for row in table.to_pylist()],
-            Estimate(**rest["hypervolume"]),
-            {name: Estimate(**one) for name, one in rest["too_good"].items()},
-            {name: Estimate(**one) for name, one in rest["too_good_on_test"].items()},
-            names,
+        fields = ("hypervolume", "too_good", "too_good_on_test")
+        return _CONFIRMED.validate_python(
+            {
+                "trials": [_trial(row, names) for row in table.to_pylist()],
+                "objectives": names,
+                **{field: rest[field] for field in fields},
+            }
         )
 
 
-def _trial(row: dict[str, Any], names: tuple[str, ...]) -> ConfirmedTrial:
+def _trial(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields of a `ConfirmedTrial`."""
     fields: dict[str, Any] = {name: row[name] for name in _PLAIN}
     fields["alike"] = tuple(fields["alike"])
     for field, column in _VALUES.items():
@@ -136,8 +140,11 @@ def _trial(row: dict[str, Any], names: tuple[str, ...]) -> ConfirmedTrial:
         fields[field] = {name: value for name, value in values.items() if value is not None}
     for field, column in _ESTIMATES.items():
         fields[field] = {
-            name: Estimate(row[f"{column}/{name}"], row[f"{column}_half_width/{name}"])
+            name: {
+                "value": row[f"{column}/{name}"],
+                "half_width": row[f"{column}_half_width/{name}"],
+            }
             for name in names
-            if row[f"{column}/{name}"] is not None
+            if field == "means" or row[f"{column}/{name}"] is not None
         }
-    return ConfirmedTrial(**fields)
+    return fields

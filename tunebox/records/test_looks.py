@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, reading
 from tunebox.records.files import json_mapping
 from tunebox.records.search_folder import SearchFolder
 
@@ -24,11 +24,16 @@ class TestLook:
 
 
 def read_looks(folder: SearchFolder) -> list[TestLook]:
-    """Return the looks so far, the first one first; a damaged line is a look too."""
-    try:
-        lines = folder.test_looks.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    """Return the looks so far, the first one first; a damaged line is a look too.
+
+    Raises:
+        RecordsError: The file cannot be read.
+    """
+    path = folder.test_looks
+    if not path.exists():
         return []
+    with reading(path):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [_look(line) for line in lines if line.strip()]
 
 

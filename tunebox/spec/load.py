@@ -359,7 +359,8 @@ def _unknown_key(path: list[str], allowed: list[str]) -> str:
     if near:
         hint = f"did you mean {near[0]}? the keys here are"
     elif places:
-        hint = f"it belongs to {' or '.join(places)}; the keys here are"
+        more = f", and {len(places) - 3} other places" if len(places) > 3 else ""
+        hint = f"it belongs to {' or '.join(places[:3])}{more}; the keys here are"
     else:
         hint = "remove it, or choose from"
     return f"unknown key; {hint} {', '.join(allowed)}"

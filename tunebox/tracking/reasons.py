@@ -20,6 +20,8 @@ _SQLITE_WAYS_OUT = {
     "SQLITE_IOERR": "look at its disk, which may be full",
     "SQLITE_READONLY": "check its rights",
     "SQLITE_CANTOPEN": "check its rights, and those of its folder",
+    "SQLITE_NOTADB": "move it away, and a new one is made",
+    "SQLITE_CORRUPT": "move it away, and a new one is made",
 }
 
 

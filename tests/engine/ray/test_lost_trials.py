@@ -116,6 +116,10 @@ class Loop:
         """Do as `TuneController._process_trial_failure`, and start what waits again."""
         self.trial.handle_error(error)
         if self.trial.should_recover():
+            self.trial.set_status(Trial.ERROR)
+            self.scheduler.on_trial_error(None, self.trial)  # of `_requeue_trial`
+            assert not self.search.is_waiting("0000"), "it would run twice"
+            self.trial.set_status(Trial.RUNNING)
             self.callback.on_trial_recover(0, [], self.trial)
             return
         self.scheduler.on_trial_error(None, self.trial)

@@ -68,11 +68,14 @@ class TuneScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
         Its actor died while it changed from one trial to this one: Ray Tune then starts it again,
         for its actor is lost, and gives it up at once, for the change failed too. Or its node was
         given back when it had no failures left; it has none as Ray's next trial either.
+
+        Ray also calls this for a trial that it is about to start again by itself. Such a trial has
+        the status ERROR by then, and must not wait a second time.
         """
         trial_id = trial.config["trial_id"]
         if trial.status == Trial.PENDING:
             self._search.give_back(trial_id)
-        elif was_given_back(trial):
+        elif trial.status == Trial.RUNNING and was_given_back(trial):
             self._without_failures_left.add(trial_id)
             self._search.note(f"trial {trial_id} starts again: {reason(trial)}")
             self._search.give_back(trial_id)
