@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign_files import make_model, make_search, make_trials_table
+from tests.foreign_files import make_old_model, make_search, make_trials_table
 from tests.foreign_readers import READERS
 from tests.mutations import DEPTH
 from tunebox.errors import ClusterError, RecordsError, TuneboxError, reading
@@ -75,7 +75,7 @@ def test_damaged_file_is_read_or_refused_in_a_line(name: str) -> None:
 def test_weights_that_say_what_cannot_be(tmp_path: Path, key: str, value: object) -> None:
     import torch
 
-    path = make_model(tmp_path)
+    path = make_old_model(tmp_path)
     content = torch.load(path, weights_only=True)
     torch.save({**content, key: value}, path)
     with pytest.raises(RecordsError, match=r"weights\.pt") as caught:
@@ -86,7 +86,7 @@ def test_weights_that_say_what_cannot_be(tmp_path: Path, key: str, value: object
 def test_weights_of_another_size_need_no_memory(tmp_path: Path) -> None:
     import torch
 
-    path = make_model(tmp_path)
+    path = make_old_model(tmp_path)
     torch.save({**torch.load(path, weights_only=True), "height": 1000, "width": 1000}, path)
     trial = path.parent / "trial.yaml"
     text = trial.read_text()

@@ -22,6 +22,8 @@ from tunebox.spec.search_settings import check_name
 from tunebox.text import shell_command
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tunebox.models.base import Classifier
     from tunebox.models.trained import ModelFormat, TrainedClassifier
     from tunebox.spec.search_spec import SearchSpec
@@ -98,16 +100,26 @@ def _save_weights(weights: Mapping[str, Any], folder: Path) -> Path:
         path = folder / WEIGHTS_FILE
         path.write_bytes(buffer.getvalue())
         return path
+    path = folder / TENSORS_FILE
+    path.write_bytes(tensors_as_bytes(weights["model"]))
+    return path
+
+
+def tensors_as_bytes(state: "Mapping[str, Tensor]") -> bytes:
+    """Return the content of a file of safetensors.
+
+    Raises:
+        Exception: A tensor is of a kind that the format lacks.
+    """
+    import torch
     from safetensors.torch import save
 
     # each on its own: tensors that share memory are refused, and so are other orders of memory
-    state = {
+    plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in weights["model"].items()
+        for name, tensor in state.items()
     }
-    path = folder / TENSORS_FILE
-    path.write_bytes(save(state, {"format": "pt"}))
-    return path
+    return bytes(save(plain, {"format": "pt"}))
 
 
 def _sha256(path: Path) -> str:

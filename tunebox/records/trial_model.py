@@ -10,6 +10,7 @@ from tunebox.decisions.trials import TrialRecord
 from tunebox.errors import RecordsError, describe_error, reading
 from tunebox.records.checkpoints import read_torch_file
 from tunebox.records.model_card import CardFacts, model_card
+from tunebox.records.model_folder import tensors_as_bytes
 from tunebox.records.model_json import describe_model
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.standalone import Standalone, StandaloneFormat, write_standalone
@@ -156,7 +157,11 @@ def _tensors(state: Any) -> dict[str, Any]:
     for name, tensor in state.items():
         if not (isinstance(name, str) and isinstance(tensor, Tensor)):
             raise ValueError(f"model has {name!r:.50}, which is not the name of a weight")
+        # a view may repeat a few stored values without end, and is written in full
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(f"weight {name!r:.50} is larger than what is stored of it")
     for name in ("mean", "std"):
         if name not in state:
             raise ValueError(f"model has no {name!r}")
+    tensors_as_bytes(state)  # what cannot be written is found here, where its file is known
     return dict(state)
