@@ -45,9 +45,13 @@ class ModelFormat:
         Raises:
             KeyError: A number is missing.
             TypeError: A number or a name is something else.
-            ValueError: There is not one name for each class, or no such depth of images.
+            ValueError: A number is below 1, there is not one name for each class, or no such depth
+                of images.
         """
         numbers = {key: int(weights[key]) for key in ("channels", "height", "width", "num_classes")}
+        for key, number in numbers.items():
+            if number < 1:
+                raise ValueError(f"{key} is {number}; it must be at least 1")
         names = weights.get("class_names")
         if names is not None and (
             len(set(names)) != numbers["num_classes"] or not all(isinstance(n, str) for n in names)

@@ -152,16 +152,21 @@ def _checked(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tensors(state: Any) -> dict[str, Any]:
     """Return a state dict if it has tensors by name and nothing else."""
+    import torch
     from torch import Tensor
 
     for name, tensor in state.items():
         if not (isinstance(name, str) and isinstance(tensor, Tensor)):
             raise ValueError(f"model has {name!r:.50}, which is not the name of a weight")
+        if tensor.is_meta or tensor.layout is not torch.strided or tensor.is_quantized:
+            raise ValueError(f"weight {name!r:.50} is not stored value by value")
         # a view may repeat a few stored values without end, and is written in full
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(f"weight {name!r:.50} is larger than what is stored of it")
     for name in ("mean", "std"):
         if name not in state:
             raise ValueError(f"model has no {name!r}")
+        if not (state[name].is_floating_point() and state[name].isfinite().all()):
+            raise ValueError(f"{name!r} of the model has values that are no finite numbers")
     tensors_as_bytes(state)  # what cannot be written is found here, where its file is known
     return dict(state)
