@@ -17,7 +17,7 @@ class Clock:
 @pytest.mark.parametrize(("cost", "pause"), [(0.01, 5.0), (0.1, 5.0), (0.5, 25.0), (3.0, 150.0)])
 def test_the_pause_keeps_the_work_to_its_share(cost: float, pause: float) -> None:
     clock = Clock()
-    limit = RateLimit(5.0, 0.02, clock)
+    limit = RateLimit(5.0, clock)
     assert limit.is_due
     limit.run(lambda: clock.pass_time(cost))
     clock.pass_time(pause - 0.001)

@@ -161,7 +161,7 @@ def test_what_cannot_be_confirmed_is_one_line(out: Path) -> None:
     refused("seed: no option of a confirmation; did you mean seeds", seed=3)
     confirm(out, pick=["0001"], seeds=1)
     refused("s-confirm is a confirmation itself", name="s-confirm")
-    with pytest.raises(TuneboxError, match="go on with it by: tunebox confirm s"):
+    with pytest.raises(TuneboxError, match="go on by: tunebox confirm s --out "):
         tunebox.search(resume=True, name="s-confirm", out=str(out))
     (out / "s-confirm" / "confirm.json").write_text("{", encoding="utf-8")
     refused("cannot be read")

@@ -9,7 +9,6 @@ from tunebox.cli.options import with_options
 from tunebox.cli.terminal import complain, make_console, printer
 from tunebox.errors import EXIT_INTERRUPTED, EXIT_TROUBLE
 from tunebox.spec.confirm_settings import confirm_options
-from tunebox.spec.search_settings import default_out
 from tunebox.text import printable, shell_command
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _print(console: "Console", result: "ConfirmResult", name: str) -> None:
     console.print()
     console.print(confirmed_table(result.confirmed, name))
     console.print()
-    where = [] if run.out == default_out() else ["--out", run.out]
+    where = run.folder.out_option
     export = shell_command("tunebox", "export", name, "--pick", "knee", "--to", "exported", *where)
     again = shell_command("tunebox", "confirm", name, *where)
     ended = run.ended

@@ -115,7 +115,7 @@ def read_confirmed(folder: SearchFolder) -> Confirmed | None:
     path = folder.confirmed
     if not path.is_file():
         return None
-    again = shell_command("tunebox", "confirm", folder.name)
+    again = shell_command("tunebox", "confirm", folder.name, *folder.out_option)
     with reading(path, problem="cannot be read as a table", advice=f"{again} writes it anew"):
         table, _ = table_in(path.read_bytes())
         rest = json.loads(table.schema.metadata[_KEY])

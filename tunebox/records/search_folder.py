@@ -9,7 +9,7 @@ from pathlib import Path
 from tunebox.errors import RecordsError
 from tunebox.records.files import sync_folder
 from tunebox.records.lock import holder
-from tunebox.spec.search_settings import check_name
+from tunebox.spec.search_settings import check_name, default_out
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,12 @@ class SearchFolder:
     def name(self) -> str:
         """The name of the search."""
         return self.root.name
+
+    @property
+    def out_option(self) -> list[str]:
+        """The words ``--out FOLDER`` of a command on this search; none for the default folder."""
+        out = str(self.root.parent)
+        return [] if out == default_out() else ["--out", out]
 
     @property
     def search_file(self) -> Path:

@@ -18,7 +18,6 @@ from tunebox.records.confirm_plan import read_plan
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.rate_limit import RateLimit
 from tunebox.records.search_folder import SearchFolder
-from tunebox.spec.search_settings import default_out
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.text import shell_command
 from tunebox.tracking import values
@@ -195,9 +194,7 @@ class MlflowProjection(Observer):
         lack, refusals = self.delivery.backlog(), self.delivery.refusals
         lines = []
         if lack.num_updates:
-            out = str(self._folder.root.parent)
-            where = [] if out == default_out() else ["--out", out]
-            again = shell_command("tunebox", "sync", self._folder.name, *where)
+            again = shell_command("tunebox", "sync", self._folder.name, *self._folder.out_option)
             most = "" if self.delivery.is_known else "up to "
             time_ = "" if lack.seconds is None else f" in {_about(lack.seconds)}"
             reason = self.delivery.error or "it is slow"

@@ -37,6 +37,7 @@ from tunebox.spec.search_options import check_names
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.seeded import seed_path, seeded_spec
 from tunebox.spec.write import search_yaml
+from tunebox.text import shell_command
 from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.executors import prepared_executor
 from tunebox.verbs.report import report
@@ -186,9 +187,11 @@ class _Confirmation:
         found = read_confirmed(self._searched)
         if found is None:
             ended = result.trouble or result.ended
+            again = shell_command(
+                "tunebox", "confirm", self._searched.name, *self._searched.out_option
+            )
             raise RecordsError(
-                f"no retraining of {self._searched.name} has ended ({ended}); go on with: tunebox "
-                f"confirm {self._searched.name}"
+                f"no retraining of {self._searched.name} has ended ({ended}); go on with: {again}"
             )
         return ConfirmResult(found, self._log, result, self._searched.confirmed)
 

@@ -46,8 +46,7 @@ def export(
     picks = pick_trials(read_log(folder), pick, confirmed)
     exported = export_trials(folder, picks, Path(to), confirmed, format=format)
     if pick == "knee" and confirmed is None:
-        where = [] if out is None else ["--out", str(out)]
-        again = shell_command("tunebox", "confirm", name, *where)
+        again = shell_command("tunebox", "confirm", name, *folder.out_option)
         exported.notes.append(
             "picked by the search's own results, of one seed; to train the front again with "
             f"others: {again}"

@@ -142,10 +142,8 @@ def _resume(
     folder = open_folder(out, name)
     plan = read_plan(folder)
     if plan is not None:
-        raise SearchFileError(
-            f"{name} confirms the search {plan.search}; go on with it by: tunebox confirm "
-            f"{plan.search}"
-        )
+        again = shell_command("tunebox", "confirm", plan.search, *folder.out_option)
+        raise SearchFileError(f"{name} confirms the search {plan.search}; go on by: {again}")
     with locked(folder.lock, callbacks.note):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
@@ -153,8 +151,7 @@ def _resume(
         check_num_trials(spec, len(state.log.planned))
         reason = _reason_for_no_trial(state)
         if reason is not None:
-            words = [] if str(out) == default_out() else ["--out", str(out)]
-            go_on = shell_command("tunebox", "search", "--resume", name, *words)
+            go_on = shell_command("tunebox", "search", "--resume", name, *folder.out_option)
             callbacks.note(
                 f"{name}: {reason}, so nothing is trained; to continue: {go_on}"
                 f"    # {state.budget.go_on()}"
