@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def measure_decisions(folder: Path, counts: list[int]) -> None:
-    from benchmarks.search_efficiency import load_recording
+    from benchmarks.recordings import load_recording
 
     spec, recording = load_recording(folder)
     filled = Filled(spec, recording)
