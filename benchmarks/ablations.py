@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import TrialState as OptunaState
 
-from benchmarks.search_efficiency import CURVES, load_recording, table_line
+from benchmarks.recordings import CURVES, load_recording, table_line
 from tunebox.decisions.decisions import Decisions
 from tunebox.decisions.method import SearchMethod, Verdict
 from tunebox.decisions.points import PointSampler

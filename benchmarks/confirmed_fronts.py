@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.search_efficiency import RECORDINGS, load_recording, table_line
+from benchmarks.recordings import RECORDINGS, load_recording, table_line
 from tunebox.decisions.confirm import MOST_SEEDS, Candidate, ConfirmMethod, choose_trials
 from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, confirmed
 from tunebox.decisions.state import SearchState

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 import tunebox
-from benchmarks.search_efficiency import table_line
+from benchmarks.recordings import table_line
 from tunebox.decisions.confirm import MOST_SEEDS, Candidate, collect, new_seed
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.method import SearchMethod, Verdict

@@ -58,6 +58,11 @@ class RandomSearch(SearchMethod):
         pass
 
 
+def tunebox_gp(space: Space, objectives: Objectives, search: SearchSettings) -> Decisions:
+    """Return tunebox's search with its Gaussian process."""
+    return Decisions(space, objectives, search.model_copy(update={"sampler": "gp"}))
+
+
 def random_with_our_scheduler(
     space: Space, objectives: Objectives, search: SearchSettings
 ) -> Decisions:
@@ -65,15 +70,16 @@ def random_with_our_scheduler(
     return Decisions(space, objectives, search.model_copy(update={"sampler": "random"}))
 
 
-class Nsga2(SearchMethod):
-    """Optuna's NSGA-II with its defaults; every trial is trained to the end."""
+class OptunaStudy(SearchMethod):
+    """A study of Optuna's own; every trial is trained to the end."""
 
-    def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
+    def __init__(
+        self, space: Space, objectives: Objectives, sampler: optuna.samplers.BaseSampler
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objectives = space, objectives
         self._study = optuna.create_study(
-            directions=["minimize"] * len(objectives),
-            sampler=optuna.samplers.NSGAIISampler(seed=search.seed),
+            directions=["minimize"] * len(objectives), sampler=sampler
         )
         self._trials: dict[str, optuna.Trial] = {}
         self._last: dict[str, Mapping[str, float]] = {}
@@ -92,6 +98,17 @@ class Nsga2(SearchMethod):
             self._study.tell(self._trials[trial_id], costs)
         else:
             self._study.tell(self._trials[trial_id], state=optuna.trial.TrialState.FAIL)
+
+
+def optuna_nsga2(space: Space, objectives: Objectives, search: SearchSettings) -> OptunaStudy:
+    """Return Optuna's NSGA-II with its defaults."""
+    return OptunaStudy(space, objectives, optuna.samplers.NSGAIISampler(seed=search.seed))
+
+
+def optuna_gp(space: Space, objectives: Objectives, search: SearchSettings) -> OptunaStudy:
+    """Return Optuna's Gaussian process with its defaults; it models settings without branches."""
+    sampler = optuna.samplers.GPSampler(seed=search.seed, warn_independent_sampling=False)
+    return OptunaStudy(space, objectives, sampler)
 
 
 class RayOptunaSearch(SearchMethod):
@@ -232,10 +249,12 @@ def _syne_domain(distribution: Distribution) -> Any:
 
 METHODS: dict[str, MethodFactory] = {
     "tunebox": Decisions,
+    "tunebox, sampler gp": tunebox_gp,
     "Ray OptunaSearch, no early stop": RayOptunaSearch,
     "Ray ASHA + OptunaSearch, mean": RayAsha,
     "Syne Tune MOASHA": SyneMoasha,
-    "Optuna NSGA-II": Nsga2,
+    "Optuna NSGA-II": optuna_nsga2,
+    "Optuna GPSampler": optuna_gp,
     "random": RandomSearch,
     "random + tunebox's scheduler": random_with_our_scheduler,
 }

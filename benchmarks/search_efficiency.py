@@ -2,34 +2,38 @@
 
     pip install '.[bench]'
     python -m benchmarks.search_efficiency [--recordings FOLDER ..] [--seeds 20] [--jobs 2]
+    python -m benchmarks.search_efficiency --smooth [FOLDER ..]
+    python -m benchmarks.search_efficiency --lcbench DIR [--problems NAME ..]
 
 Each search runs on a simulated clock with the same number of workers and the same budget. The
 rungs are tunebox's defaults in every search that stops trials, and everything else is the default
 of the search. Printed is a table in Markdown for each recording: the hypervolume of all reports,
 as a share of the hypervolume of all that was recorded, at four points of the budget (median and
 quartiles over seeds), and the median epochs spent when it reached 95 and 99 %.
+
+With ``--smooth`` or ``--lcbench`` the searches run on problems of which the truth is known
+(`benchmarks.smooth` and `benchmarks.lcbench`). Printed is the share of the true front's
+hypervolume, for problems with noise that of the front which the search would print, and the epochs
+spent when it reached what the best peer has at its end. Peers are all searches without tunebox in
+their name.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import multiprocessing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import known_truth, lcbench
 from benchmarks.peers import METHODS
+from benchmarks.problems import Problem
+from benchmarks.recordings import RECORDINGS, load_recording, table_line
+from benchmarks.smooth import SmoothProblem, smooth_problem
 from tunebox.engine import efficiency
 from tunebox.engine.efficiency import Efficiency
-from tunebox.engine.recorded import Recording
-from tunebox.records.search_folder import SearchFolder
-from tunebox.records.trial_tables import read_log
-from tunebox.spec.load import load_spec
 from tunebox.spec.search_settings import SearchSettings
-from tunebox.spec.search_spec import SearchSpec
-
-CURVES = Path(__file__).parent / "curves"
-RECORDINGS = sorted(path.parent for path in CURVES.glob("*/trials.parquet"))
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Job:
 def main() -> None:
     arguments = parse_arguments()
     methods = [name for name in METHODS if any(part in name for part in arguments.methods or [""])]
+    if arguments.smooth is not None or arguments.lcbench is not None:
+        for problem in known_problems(arguments):
+            print_comparison(problem, methods, arguments)
+        return
     with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
         for folder in arguments.recordings:
             jobs = [
@@ -60,6 +68,9 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--recordings", type=Path, nargs="+", default=RECORDINGS)
+    parser.add_argument("--smooth", type=Path, nargs="*", help="recordings; all without one")
+    parser.add_argument("--lcbench", type=Path, help="folder with model.onnx and encoding.json")
+    parser.add_argument("--problems", nargs="+", choices=lcbench.PROBLEMS, help="of LCBench")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=8, help="simulated")
     parser.add_argument("--budget", type=int, default=64, help="in full-length trainings")
@@ -76,12 +87,35 @@ def run(job: Job) -> Efficiency:
     return efficiency.measure(method, recording, job.workers, job.budget * last)
 
 
-@functools.lru_cache(maxsize=1)
-def load_recording(folder: Path) -> tuple[SearchSpec, Recording]:
-    """Return the search that was recorded, and its curves."""
-    files = SearchFolder(folder)
-    spec = load_spec(str(files.search_file))
-    return spec, Recording(spec.space, read_log(files))
+def known_problems(arguments: argparse.Namespace) -> Iterator[Problem]:
+    """Yield the problems that were asked for, one at a time: each takes a while to make."""
+    if arguments.lcbench is not None:
+        for name in arguments.problems or lcbench.PROBLEMS:
+            yield lcbench.LcBench(name, arguments.lcbench)
+    if arguments.smooth is not None:
+        for folder in arguments.smooth or RECORDINGS:
+            yield smooth_problem(folder)
+
+
+def print_comparison(problem: Problem, methods: list[str], arguments: argparse.Namespace) -> None:
+    budget = arguments.budget * problem.max_epochs
+    searches = known_truth.compare(
+        problem,
+        methods,
+        seeds=arguments.seeds,
+        workers=arguments.workers,
+        budget=budget,
+        jobs=arguments.jobs,
+    )
+    print(f"\n{problem.name}: {problem.max_epochs} epochs, hypervolume of the true front")
+    print(f"{problem.best_hypervolume:.6g}; budget {budget} epochs, {arguments.workers} workers,")
+    print(f"{arguments.seeds} seeds")
+    if isinstance(problem, SmoothProblem):
+        shares = " and ".join(f"{share:.2f}" for share in problem.fit_of_held_out)
+        print(f"the model explains {shares} of the variance of held-out settings")
+    print()
+    for line in known_truth.table(searches, budget):
+        print(line, flush=True)
 
 
 def print_table(
@@ -102,10 +136,6 @@ def print_table(
     for method in methods:
         of_method = [reached for job, reached in runs if job.method == method]
         print(table_line([method, *efficiency.row(of_method, budget)]))
-
-
-def table_line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What many trials cost the driver: a suggestion, a decision, and a whole search of short trials.
 
-    python -m benchmarks.search_scale decisions [--trials 100 1000 10000]
+    python -m benchmarks.search_scale decisions [--trials 100 1000 10000] [--sampler tpe]
     python -m benchmarks.search_scale search [--trials 2000] [--cpus 2]
     python -m benchmarks.search_scale memory [--trials 10000] [--sampler tpe]
 
@@ -39,7 +39,10 @@ from tunebox.spec.sample import sample_values
 from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.search_spec import SearchSpec
 
-SUGGESTION_LIMITS = {1000: 0.060, 10_000: 0.250}  # seconds, p95
+SUGGESTION_LIMITS = {  # seconds, p95
+    "tpe": {1000: 0.060, 10_000: 0.250},
+    "gp": {300: 0.300, 1000: 1.000},
+}
 DECISION_LIMIT = 0.005
 MEASURED = 60  # suggestions at each number of trials
 JITTER = 1e-3  # in a metric: without it thousands of trials would share the recorded curves
@@ -91,6 +94,7 @@ def main() -> None:
     decisions = verbs.add_parser("decisions")
     decisions.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
     decisions.add_argument("--recording", type=Path, default=CURVES / "digits")
+    decisions.add_argument("--sampler", default="tpe")
     search = verbs.add_parser("search")
     search.add_argument("--trials", type=int, default=2000)
     search.add_argument("--cpus", type=int, default=2)
@@ -101,7 +105,7 @@ def main() -> None:
     memory.add_argument("--sampler", default="tpe")
     arguments = parser.parse_args()
     if arguments.verb == "decisions":
-        measure_decisions(arguments.recording, sorted(arguments.trials))
+        measure_decisions(arguments.recording, sorted(arguments.trials), arguments.sampler)
     elif arguments.verb == "memory":
         measure_memory(arguments.trials, arguments.sampler)
     else:
@@ -110,11 +114,12 @@ def main() -> None:
         )
 
 
-def measure_decisions(folder: Path, counts: list[int]) -> None:
-    from benchmarks.search_efficiency import load_recording
+def measure_decisions(folder: Path, counts: list[int], sampler: str) -> None:
+    from benchmarks.recordings import load_recording
 
     spec, recording = load_recording(folder)
-    filled = Filled(spec, recording)
+    filled = Filled(spec, recording, sampler)
+    limits = SUGGESTION_LIMITS.get(sampler, {})
     print("| finished trials | suggestion p50 | p95 | limit | decision p50 | p95 | limit |")
     print("|---|---|---|---|---|---|---|")
     for count in counts:
@@ -124,15 +129,15 @@ def measure_decisions(folder: Path, counts: list[int]) -> None:
         filled.decisions.clear()
         for _ in range(MEASURED):
             filled.run_trial(is_suggested=True)
-        suggestion = cells(filled.suggestions, SUGGESTION_LIMITS.get(count))
+        suggestion = cells(filled.suggestions, limits.get(count))
         print(f"| {count} | {suggestion} | {cells(filled.decisions, DECISION_LIMIT)} |", flush=True)
 
 
 class Filled:
     """Decisions that are told of trials one after the other, and what that cost."""
 
-    def __init__(self, spec: SearchSpec, recording: Recording) -> None:
-        search = SearchSettings(max_epochs=spec.search.max_epochs)
+    def __init__(self, spec: SearchSpec, recording: Recording, sampler: str) -> None:
+        search = SearchSettings(max_epochs=spec.search.max_epochs, sampler=sampler)
         self._spec, self._recording = spec, recording
         self._decisions = Decisions(spec.space, spec.objective_set, search)
         self._first_rung = search.first_rung

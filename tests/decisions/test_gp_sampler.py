@@ -39,7 +39,7 @@ def run_trial(sampler: GpSampler, name: str, costs: FloatArray | None = None) ->
 
 
 def test_modelled_epochs_are_rungs_and_some_more() -> None:
-    assert modelled_epochs((13, 26, 52)) == (1, 6, 13, 26, 39, 52)
+    assert modelled_epochs((13, 26, 52)) == (13, 26, 39, 52)
     assert modelled_epochs((1,)) == (1,)
     assert modelled_epochs((1, 3, 9)) == (1, 3, 7, 9)
 
@@ -54,7 +54,7 @@ def test_suggests_what_lies_between_the_best_of_the_objectives() -> None:
     assert sum(near) >= 3
 
 
-@pytest.mark.parametrize("num_objectives", [1, 3, 4])
+@pytest.mark.parametrize("num_objectives", [1, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_any_number_of_objectives_with_constraints_and_failures(num_objectives: int) -> None:
     reference = np.full(num_objectives, 2.0)
     sampler = GpSampler(make_spec().space, (1, 3), reference, seed=0, num_bounds=1)
