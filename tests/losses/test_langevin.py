@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests.losses.linear_model import BIAS, CONTEXT, IMAGES, LABELS, WEIGHT, linear_step
 from tests.losses.references import double
-from tunebox.losses.attacks import Ball
+from tunebox.losses.attacks import Ball, Norm
 from tunebox.losses.langevin import Chain, chain_loss
 from tunebox.losses.terms.atent import AtentSettings
 
@@ -73,7 +73,7 @@ def test_known_average() -> None:
 
 @pytest.mark.parametrize("average", [0.3, 0.9, 1.0])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_loss_is_that_of_the_recursion(norm: str, average: float) -> None:
+def test_loss_is_that_of_the_recursion(norm: Norm, average: float) -> None:
     """Value and gradient of e <- (1 - a) e + a loss, with a forward for each use."""
     settings = AtentSettings(
         norm=norm, epsilon=0.3, steps=4, step_size=0.05, noise=0.1, average=average

@@ -132,7 +132,7 @@ def test_cat_rs_of_a_linear_model_is_finite_and_above_its_parts() -> None:
     settings = CatRsSettings(copies=2, epsilon=0.5, steps=3)
     step = linear_step(settings, IMAGES, NOISE, -NOISE)
     value = settings.build(CONTEXT)(step)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     assert value.isfinite()
     assert step.head.weight.grad is not None
     with pytest.raises(ValueError, match="greater than or equal to 2"):

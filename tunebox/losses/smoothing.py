@@ -52,7 +52,8 @@ def logits_at(
         batch_norm: See `tunebox.losses.context.Forward`.
     """
     noisy = (points + noises).flatten(0, 1)
-    return step.forward(noisy, batch_norm=batch_norm).logits.unflatten(0, noises.shape[:2])
+    logits = step.forward(noisy, batch_norm=batch_norm).logits
+    return logits.view(*noises.shape[:2], -1)
 
 
 def mean_probability_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -105,12 +106,13 @@ def macer_loss(
     # elsewhere constants, whose quantiles are finite: infinity times 0 would be NaN
     safe = torch.where(counts.unsqueeze(1), top, top.new_tensor(0.5))
     hinge = factor * std / 2 * counts * (gamma - _quantile_gap(safe))
-    return ((own + 1e-10).log().neg() + hinge).mean()
+    loss: Tensor = (hinge - (own + 1e-10).log()).mean()
+    return loss
 
 
 def _quantile_gap(top: Tensor) -> Tensor:
-    largest, second = torch.special.ndtri(top).unbind(dim=1)
-    return largest - second
+    quantiles: Tensor = torch.special.ndtri(top)
+    return quantiles[:, 0] - quantiles[:, 1]
 
 
 def confident_loss(losses: Tensor, counts: Tensor) -> Tensor:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -162,4 +163,4 @@ class CureSettings(DerivativeSettings):
 
         if self.direction == "gradient_sign":
             return sign_directions(gradients)
-        return normal_like(gradients, step.generator) / gradients[0].numel() ** 0.5
+        return normal_like(gradients, step.generator) / math.sqrt(gradients[0].numel())
