@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunebox.losses.attacks import Ball, gradient_at
+from tunebox.losses.attacks import Ball
 from tunebox.losses.context import BatchNorm, StepContext
 from tunebox.losses.labels import at_label
+from tunebox.metrics.attacks import gradient
 from tunebox.models.layers import unit_rows
 
 _SMALLEST = 1e-20  # a probability below it counts as this
@@ -130,15 +131,15 @@ def confident_loss(losses: Tensor, counts: Tensor) -> Tensor:
 
 
 def attacked_noises(
-    objective: Callable[[Tensor], Tensor], noises: Tensor, *, radius: float, num_steps: int
+    losses_of: Callable[[Tensor], Tensor], noises: Tensor, *, radius: float, num_steps: int
 ) -> Tensor:
-    """Return noises near ``noises`` that make ``objective`` larger and still look like noise.
+    """Return noises near ``noises`` at which the losses are larger, and that look like noise.
 
     The attack of [Jeong2023]: steps of ``2 radius / num_steps`` along the unit gradient of each
     copy, projection to the L2 ball around its noise, then the mean and size of that noise.
 
     Args:
-        objective: Noises ``(M, B, ...)`` to a scalar, the sum of a value of each.
+        losses_of: Noises ``(M, B, ...)`` to a loss of each, ``(M, B)``.
         noises: ``(M, B, ...)``.
         radius: Of the ball, in units of the pixel range.
         num_steps: At least 1.
@@ -146,8 +147,8 @@ def attacked_noises(
     ball, start = Ball("l2", radius), noises.detach().flatten(0, 1)
     current = start
     for _ in range(num_steps):
-        gradient = gradient_at(objective, current.view(noises.shape)).flatten(0, 1)
-        moved = current + 2 * radius / num_steps * ball.direction(gradient)
+        slope = gradient(losses_of, current.view(noises.shape)).flatten(0, 1)
+        moved = current + 2 * radius / num_steps * ball.direction(slope)
         current = restandardized(start + ball.project(moved - start), start)
     return current.view(noises.shape)
 

@@ -71,11 +71,11 @@ class CatRsSettings(CopiesSettings):
         targets = self._targets(step)
         images, logits = step.images["clean"].detach(), copies_of(step, self.copies)
 
-        def loss(noises: Tensor) -> Tensor:
-            return copy_divergences(targets, logits_at(step, images, noises, "frozen")).sum()
+        def losses(noises: Tensor) -> Tensor:
+            return copy_divergences(targets, logits_at(step, images, noises, "frozen"))
 
         noises = attacked_noises(
-            loss, noises_of(step, self.copies), radius=self.epsilon, num_steps=self.steps
+            losses, noises_of(step, self.copies), radius=self.epsilon, num_steps=self.steps
         )
         attacked = logits_at(step, images, noises)
         return self.of_logits(
