@@ -17,33 +17,41 @@ from tests.losses.linear_model import (
     IMAGES,
     LABELS,
     WEIGHT,
+    as_images,
     linear_model,
     linear_step,
 )
 from tests.losses.references import double
 from tunebox.losses.agreement import divergence
-from tunebox.losses.attacks import Ball, Norm, ascend, image_norms, unit_images
+from tunebox.losses.attacks import Ball, ascend
 from tunebox.losses.terms.adversarial import PgdSettings, TradesSettings
+from tunebox.metrics.settings import Norm
 
 SIGNS = double([[-1, -1, -1], [1, -1, 1], [1, 1, 1], [-1, 1, -1]])  # of the gradient
 
 
-def loss_of(pixels: Tensor) -> Tensor:
-    logits = functional.linear(pixels, WEIGHT, BIAS)
-    return functional.cross_entropy(logits, LABELS, reduction="sum")
+def losses_of(images: Tensor) -> Tensor:
+    logits = functional.linear(images.flatten(1), WEIGHT, BIAS)
+    return functional.cross_entropy(logits, LABELS, reduction="none")
+
+
+def attacked_by(ball: Ball, step_size: float, num_steps: int) -> Tensor:
+    """The pixels ``(4, 3)`` after an attack that starts at the images."""
+    images = as_images(IMAGES)
+    return ascend(
+        losses_of, images, images, ball, step_size=step_size, num_steps=num_steps
+    ).flatten(1)
 
 
 def test_known_attack_in_the_maximum_norm() -> None:
-    attacked = ascend(
-        loss_of, IMAGES, IMAGES, Ball("linf", 8 / 255), step_size=2 / 255, num_steps=3
-    )
+    attacked = attacked_by(Ball("linf", 8 / 255), 2 / 255, 3)
     torch.testing.assert_close(attacked - IMAGES, 6 / 255 * SIGNS)
-    assert loss_of(IMAGES).item() / 4 == pytest.approx(1.351927, abs=1e-6)
-    assert loss_of(attacked).item() / 4 == pytest.approx(1.408757, abs=1e-6)
+    assert losses_of(IMAGES).mean().item() == pytest.approx(1.351927, abs=1e-6)
+    assert losses_of(attacked).mean().item() == pytest.approx(1.408757, abs=1e-6)
 
 
 def test_known_attack_in_the_euclidean_norm() -> None:
-    attacked = ascend(loss_of, IMAGES, IMAGES, Ball("l2", 0.5), step_size=0.5, num_steps=2)
+    attacked = attacked_by(Ball("l2", 0.5), 0.5, 2)
     expected = double(
         [
             [-0.2, 0.000344, -0.442372],
@@ -53,7 +61,7 @@ def test_known_attack_in_the_euclidean_norm() -> None:
         ]
     )
     torch.testing.assert_close(attacked - IMAGES, expected, atol=1e-6, rtol=0)
-    assert loss_of(attacked).item() / 4 == pytest.approx(2.244923, abs=1e-6)
+    assert losses_of(attacked).mean().item() == pytest.approx(2.244923, abs=1e-6)
 
 
 def numpy_attack(norm: Norm, radius: float, step: float, num_steps: int) -> np.ndarray[Any, Any]:
@@ -81,9 +89,7 @@ def numpy_attack(norm: Norm, radius: float, step: float, num_steps: int) -> np.n
 @pytest.mark.parametrize("num_steps", [1, 4, 9])
 def test_attack_is_that_of_plain_numpy(norm: Norm, radius: float, num_steps: int) -> None:
     step = 2.5 * radius / num_steps
-    attacked = ascend(
-        loss_of, IMAGES, IMAGES, Ball(norm, radius), step_size=step, num_steps=num_steps
-    )
+    attacked = attacked_by(Ball(norm, radius), step, num_steps)
     np.testing.assert_allclose(
         attacked.numpy(), numpy_attack(norm, radius, step, num_steps), atol=1e-9
     )
@@ -92,13 +98,15 @@ def test_attack_is_that_of_plain_numpy(norm: Norm, radius: float, num_steps: int
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_attack_of_a_linear_loss_reaches_the_best_point_of_the_ball(norm: Norm, dual: int) -> None:
     """By Hoelder's inequality the best rise is the radius times the dual norm of the slope."""
-    slope = double([[0.3, -2, 0.5], [1, 0.2, -0.1]])
-    middle = torch.full((2, 3), 0.5, dtype=torch.float64)
-    attacked = ascend(
-        lambda x: (x * slope).sum(), middle, middle, Ball(norm, 0.1), step_size=0.05, num_steps=9
-    )
-    rise = ((attacked - middle) * slope).sum(dim=1)
-    torch.testing.assert_close(rise, 0.1 * torch.linalg.vector_norm(slope, ord=dual, dim=1))
+    slope = as_images(double([[0.3, -2, 0.5], [1, 0.2, -0.1]]))
+    middle = torch.full_like(slope, 0.5)
+
+    def rise_of(points: Tensor) -> Tensor:
+        return ((points - middle) * slope).sum(dim=(1, 2, 3))
+
+    attacked = ascend(rise_of, middle, middle, Ball(norm, 0.1), step_size=0.05, num_steps=9)
+    dual_norms = torch.linalg.vector_norm(slope.flatten(1), ord=dual, dim=1)
+    torch.testing.assert_close(rise_of(attacked), 0.1 * dual_norms)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -108,7 +116,9 @@ def test_attack_stays_in_the_ball_and_in_the_range_of_pixels(norm: Norm) -> None
     wanted = torch.randn(64, 1, 5, 5, generator=generator)
     ball = Ball(norm, 0.3)
     start = (images + ball.draw(images, generator)).clamp(0, 1)
-    attacked = ascend(lambda x: (x * wanted).sum(), images, start, ball, step_size=0.2, num_steps=5)
+    attacked = ascend(
+        lambda x: (x * wanted).sum(dim=(1, 2, 3)), images, start, ball, step_size=0.2, num_steps=5
+    )
     assert attacked.amin() >= 0
     assert attacked.amax() <= 1
     for points in (start, attacked):
@@ -119,12 +129,14 @@ def test_attack_stays_in_the_ball_and_in_the_range_of_pixels(norm: Norm) -> None
 
 def test_projection_is_the_nearest_point() -> None:
     generator = torch.Generator().manual_seed(1)
-    far = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    far, many = (
+        as_images(torch.randn(count, 3, generator=generator, dtype=torch.float64))
+        for count in (20, 500)
+    )
     for ball in (Ball("l2", 0.7), Ball("linf", 0.7)):
-        projected = ball.project(far)
-        others = ball.project(torch.randn(500, 3, generator=generator, dtype=torch.float64))
-        nearest = torch.cdist(far, others).amin(dim=1)
-        assert bool(((far - projected).norm(dim=1) <= nearest + 1e-12).all())
+        projected, others = ball.project(far), ball.project(many)
+        nearest = torch.cdist(far.flatten(1), others.flatten(1)).amin(dim=1)
+        assert bool(((far - projected).flatten(1).norm(dim=1) <= nearest + 1e-12).all())
         torch.testing.assert_close(ball.project(projected), projected)
 
 
@@ -134,14 +146,15 @@ def test_random_starts_fill_the_ball() -> None:
     linf = Ball("linf", 0.5).draw(images, generator)
     assert linf.mean().item() == pytest.approx(0, abs=0.01)
     assert linf.std().item() == pytest.approx(0.5 / 3**0.5, rel=0.02)
-    lengths = image_norms(Ball("l2", 0.5).draw(images, generator))
-    assert lengths.amax() <= 0.5
-    assert lengths.mean().item() == pytest.approx(0.25, rel=0.03)
+    lengths = Ball("l2", 0.5).draw(images, generator).flatten(1).norm(dim=1)
+    assert lengths.amax() <= 0.5 + 1e-6
+    assert lengths.mean().item() == pytest.approx(
+        0.5 * 4 / 5, rel=0.02
+    )  # of a ball of 4 dimensions
 
 
 def test_an_image_without_gradient_has_no_direction() -> None:
     still = torch.zeros(2, 1, 2, 2)
-    assert not unit_images(still).any()
     assert not Ball("linf", 1.0).direction(still).any()
     assert not Ball("l2", 1.0).project(still).any()
 
@@ -191,7 +204,8 @@ def test_trades_finds_the_divergence_of_the_best_of_many_points(norm: Norm, epsi
     logits = functional.linear(IMAGES, WEIGHT, BIAS)
     best = torch.zeros(4, dtype=torch.float64)
     for _ in range(2000):
-        points = (IMAGES + ball.draw(IMAGES, generator)).clamp(0, 1)
+        images = as_images(IMAGES)
+        points = (images + ball.draw(images, generator)).clamp(0, 1).flatten(1)
         log_q = functional.log_softmax(functional.linear(points, WEIGHT, BIAS), dim=1)
         log_p = functional.log_softmax(logits, dim=1)
         best = torch.maximum(best, (log_p.exp() * (log_p - log_q)).sum(dim=1))

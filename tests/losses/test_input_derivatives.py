@@ -37,7 +37,7 @@ def logits_of(inputs: Tensor) -> Tensor:
 
 
 def value_of(settings: TermSettings, **changes: Any) -> float:
-    return settings.build(CONTEXT)(linear_step(settings, INPUTS, **changes)).item()
+    return float(settings.build(CONTEXT)(linear_step(settings, INPUTS, **changes)).detach())
 
 
 def test_known_slopes() -> None:
@@ -117,10 +117,11 @@ PENALTIES = [
 @pytest.mark.parametrize("settings", PENALTIES, ids=str)
 def test_gradient_is_that_of_finite_differences(settings: TermSettings) -> None:
     model = curved_model()
-    weights = model.backbone[1].weight
+    weights = model.backbone.get_parameter("1.weight")
 
     def value() -> Tensor:
-        return settings.build(CONTEXT)(linear_step(settings, INPUTS, model=model))
+        of_step: Tensor = settings.build(CONTEXT)(linear_step(settings, INPUTS, model=model))
+        return of_step
 
     [gradient] = torch.autograd.grad(value(), [weights])
     for place in ((0, 0), (1, 2), (3, 1)):

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.losses.linear_model import BIAS, CONTEXT, IMAGES, LABELS, WEIGHT, linear_step
+from tests.losses.linear_model import BIAS, CONTEXT, IMAGES, LABELS, WEIGHT, as_images, linear_step
 from tests.losses.references import double
 from tunebox.losses.attacks import Ball
 from tunebox.losses.langevin import Chain, chain_loss
 from tunebox.losses.terms.atent import AtentSettings
+from tunebox.metrics.settings import Norm
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -28,9 +29,14 @@ def gradient_at(pixels: Tensor) -> Tensor:
     return gradient
 
 
+def follow(chain: Chain, pixels: Tensor) -> Tensor:
+    points, slope, images = map(as_images, (pixels, gradient_at(pixels), IMAGES))
+    return chain.follow(points, slope, images, generator()).flatten(1)
+
+
 def test_known_step_in_the_maximum_norm() -> None:
     chain = Chain(Ball("linf", 0.031), step_size=0.007, noise=0.0, pull=0.05)
-    after = chain.follow(IMAGES, gradient_at(IMAGES), IMAGES, generator())
+    after = follow(chain, IMAGES)
     expected = double(
         [
             [0.193, 0.393, 0.593],
@@ -45,7 +51,7 @@ def test_known_step_in_the_maximum_norm() -> None:
 def test_known_step_in_the_euclidean_norm() -> None:
     chain = Chain(Ball("l2", 0.435), step_size=0.0109, noise=0.0, pull=0.05)
     points = IMAGES + 0.1
-    after = chain.follow(points, gradient_at(points), IMAGES, generator())
+    after = follow(chain, points)
     expected = double(
         [
             [0.289503, 0.495186, 0.685590],
@@ -62,7 +68,7 @@ def test_known_average() -> None:
     chain = Chain(Ball("l2", 0.1), step_size=0.01, noise=0.0, pull=0.0)
     value = chain_loss(
         lambda points: next(values) + 0 * points.sum(),
-        IMAGES,
+        as_images(IMAGES),
         chain,
         num_steps=3,
         average=0.9,
@@ -73,7 +79,7 @@ def test_known_average() -> None:
 
 @pytest.mark.parametrize("average", [0.3, 0.9, 1.0])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_loss_is_that_of_the_recursion(norm: str, average: float) -> None:
+def test_loss_is_that_of_the_recursion(norm: Norm, average: float) -> None:
     """Value and gradient of e <- (1 - a) e + a loss, with a forward for each use."""
     settings = AtentSettings(
         norm=norm, epsilon=0.3, steps=4, step_size=0.05, noise=0.1, average=average
@@ -114,9 +120,9 @@ def test_loss_is_that_of_the_recursion(norm: str, average: float) -> None:
 
 
 def test_noise_has_the_size_of_langevin_dynamics() -> None:
-    images = torch.full((2000, 3), 0.5)
+    images = torch.full((2000, 1, 3, 1), 0.5)
     chain = Chain(Ball("linf", 1.0), step_size=0.002, noise=0.5, pull=0.0)
-    after = chain.follow(images, torch.zeros(2000, 3), images, generator())
+    after = chain.follow(images, torch.zeros_like(images), images, generator())
     assert after.std().item() == pytest.approx(0.5 * (2 * 0.002) ** 0.5, rel=0.03)
 
 

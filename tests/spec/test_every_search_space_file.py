@@ -108,8 +108,9 @@ def test_branches_of_one_term_have_its_name(spec: SearchSpec) -> None:
         assert len(base) == 1 or method in ALONE
 
 
-def test_digits_methods_has_every_term() -> None:
-    spec = load_spec("digits_methods")
+@pytest.mark.parametrize("name", ["digits_methods", "fashion_mnist_methods"])
+def test_file_of_all_methods_has_every_term(name: str) -> None:
+    spec = load_spec(name)
     names = {name for method in branches(spec) for name in losses_of(spec, method).terms}
     assert names == set(TermSettings.kinds())
 

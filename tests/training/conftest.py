@@ -39,6 +39,16 @@ METHODS: dict[str, dict[str, Any]] = {
         "consistency": {"copies": 3, "form": "kl", "agreement_weight": 1.0},
         "noise": GAUSSIAN,
     },
+    "attack": {
+        "cross_entropy": {"on": "clean", "weight": 0.5},
+        "pgd": {"epsilon": 0.1, "steps": 2},
+        "cure": {"weight": 0.1, "direction": "normal"},
+    },
+    "teacher": {
+        "cross_entropy": {"on": "noisy"},  # alone it begins with few images
+        "cat_rs": {"copies": 2, "steps": 1, "epsilon": 0.5},
+        "noise": {"kind": "gaussian", "std": 0.2, "clamp": False},
+    },
 }
 
 MakeConfig = Callable[..., TrialConfig]

@@ -1,6 +1,6 @@
-"""Perturbations of images that make a loss large.
+"""Perturbations of images that make a loss large, as training needs them.
 
-Shapes: B images of shape ``...``. A ball is a set of perturbations around an image that are small
+Shapes: B images ``(B, C, H, W)``. A ball is a set of perturbations around an image that are small
 in the L-infinity or the L2 norm.
 """
 
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-Norm: TypeAlias = Literal["linf", "l2"]
-_SMALL = 1e-12  # added to the length of a gradient, so that one of 0 gives no direction
+from tunebox.metrics.attacks import gradient, random_offset, steepest, within
+from tunebox.metrics.settings import Norm
 
 
 @dataclass(frozen=True)
@@ -29,31 +28,21 @@ class Ball:
     norm: Norm
     radius: float
 
-    def direction(self, gradient: Tensor) -> Tensor:
-        """Return the step of norm 1 that follows ``gradient`` most; 0 where that is 0."""
-        return gradient.sign() if self.norm == "linf" else unit_images(gradient)
+    def direction(self, slope: Tensor) -> Tensor:
+        """Return the step of norm 1 that follows ``slope`` most; 0 where that is 0."""
+        return steepest(slope, self.norm)
 
     def project(self, perturbation: Tensor) -> Tensor:
         """Return the nearest perturbation in the ball."""
-        if self.norm == "linf":
-            return perturbation.clamp(-self.radius, self.radius)
-        lengths = image_norms(perturbation)
-        return perturbation * (self.radius / lengths.clamp(min=_SMALL)).clamp(max=1)
+        return within(perturbation, self.norm, self.radius)
 
     def draw(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a random perturbation of each image.
-
-        For ``linf`` it is uniform in the ball; for ``l2`` the direction and the length are uniform.
-        """
-        uniform = _uniform_like(images, generator)
-        if self.norm == "linf":
-            return self.radius * (2 * uniform - 1)
-        directions = unit_images(normal_like(images, generator))
-        return directions * (self.radius * uniform.flatten(1)[:, 0]).view(_per_image(images))
+        """Return a perturbation of each image that is uniform in the ball."""
+        return random_offset(images, self.norm, self.radius, generator)
 
 
 def ascend(
-    objective: Callable[[Tensor], Tensor],
+    losses_of: Callable[[Tensor], Tensor],
     images: Tensor,
     start: Tensor,
     ball: Ball,
@@ -61,53 +50,26 @@ def ascend(
     step_size: float,
     num_steps: int,
 ) -> Tensor:
-    """Return images in the ball around ``images`` at which ``objective`` is larger.
+    """Return images in the ball around ``images`` at which the losses are larger.
 
-    Projected gradient ascent. After each step the perturbation is projected to the ball and the
-    image cut to [0, 1], which leaves it in the ball. The result carries no gradient.
+    Projected gradient ascent from any start. After each step the perturbation is projected to the
+    ball and the image cut to [0, 1], which leaves it in the ball. The result carries no gradient.
 
     Args:
-        objective: Images ``(B, ...)`` to a scalar, the sum of a value of each image.
-        images: ``(B, ...)``, in [0, 1].
-        start: ``(B, ...)``, where the ascent starts.
+        losses_of: Images to a loss of each, ``(B,)``.
+        images: In [0, 1].
+        start: Images where the ascent starts.
         ball: The allowed perturbations.
         step_size: Norm of a step, in units of the pixel range.
         num_steps: At least 0.
     """
     images, points = images.detach(), start.detach()
     for _ in range(num_steps):
-        step = step_size * ball.direction(gradient_at(objective, points))
+        step = step_size * ball.direction(gradient(losses_of, points))
         points = (images + ball.project(points + step - images)).clamp(0, 1)
     return points
-
-
-def gradient_at(objective: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Return the gradient of the scalar ``objective`` with respect to ``points``, as a constant."""
-    points = points.detach().requires_grad_()
-    with torch.enable_grad():
-        [gradient] = torch.autograd.grad(objective(points), [points])
-    return gradient
-
-
-def image_norms(images: Tensor) -> Tensor:
-    """Return the Euclidean length of each image, ``(B, 1, ..., 1)``."""
-    lengths: Tensor = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    return lengths.view(_per_image(images))
-
-
-def unit_images(images: Tensor) -> Tensor:
-    """Return each image divided by its Euclidean length; an image of zeros stays so."""
-    return images / (image_norms(images) + _SMALL)
 
 
 def normal_like(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return standard normal values of the shape of ``images``."""
     return torch.randn(images.shape, generator=generator, dtype=images.dtype, device=images.device)
-
-
-def _uniform_like(images: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(images.shape, generator=generator, dtype=images.dtype, device=images.device)
-
-
-def _per_image(images: Tensor) -> tuple[int, ...]:
-    return (-1, *[1] * (images.dim() - 1))

@@ -288,5 +288,5 @@ class LossesSettings(Settings):
                     f"{name} needs view: same, since it adds the noise to clean images"
                 )
         if len({term.teacher_decay for term in self.active_terms.values()} - {None}) > 1:
-            raise ValueError("terms with a teacher need the same teacher_decay")
+            raise ValueError("terms with a teacher need the same decay")
         return self

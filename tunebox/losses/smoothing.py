@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunebox.losses.attacks import Ball, gradient_at
+from tunebox.losses.attacks import Ball
 from tunebox.losses.context import BatchNorm, StepContext
 from tunebox.losses.labels import at_label
+from tunebox.metrics.attacks import gradient
 from tunebox.models.layers import unit_rows
 
 _SMALLEST = 1e-20  # a probability below it counts as this
@@ -52,7 +53,8 @@ def logits_at(
         batch_norm: See `tunebox.losses.context.Forward`.
     """
     noisy = (points + noises).flatten(0, 1)
-    return step.forward(noisy, batch_norm=batch_norm).logits.unflatten(0, noises.shape[:2])
+    logits = step.forward(noisy, batch_norm=batch_norm).logits
+    return logits.view(*noises.shape[:2], -1)
 
 
 def mean_probability_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -105,12 +107,13 @@ def macer_loss(
     # elsewhere constants, whose quantiles are finite: infinity times 0 would be NaN
     safe = torch.where(counts.unsqueeze(1), top, top.new_tensor(0.5))
     hinge = factor * std / 2 * counts * (gamma - _quantile_gap(safe))
-    return ((own + 1e-10).log().neg() + hinge).mean()
+    loss: Tensor = (hinge - (own + 1e-10).log()).mean()
+    return loss
 
 
 def _quantile_gap(top: Tensor) -> Tensor:
-    largest, second = torch.special.ndtri(top).unbind(dim=1)
-    return largest - second
+    quantiles: Tensor = torch.special.ndtri(top)
+    return quantiles[:, 0] - quantiles[:, 1]
 
 
 def confident_loss(losses: Tensor, counts: Tensor) -> Tensor:
@@ -128,15 +131,15 @@ def confident_loss(losses: Tensor, counts: Tensor) -> Tensor:
 
 
 def attacked_noises(
-    objective: Callable[[Tensor], Tensor], noises: Tensor, *, radius: float, num_steps: int
+    losses_of: Callable[[Tensor], Tensor], noises: Tensor, *, radius: float, num_steps: int
 ) -> Tensor:
-    """Return noises near ``noises`` that make ``objective`` larger and still look like noise.
+    """Return noises near ``noises`` at which the losses are larger, and that look like noise.
 
     The attack of [Jeong2023]: steps of ``2 radius / num_steps`` along the unit gradient of each
     copy, projection to the L2 ball around its noise, then the mean and size of that noise.
 
     Args:
-        objective: Noises ``(M, B, ...)`` to a scalar, the sum of a value of each.
+        losses_of: Noises ``(M, B, ...)`` to a loss of each, ``(M, B)``.
         noises: ``(M, B, ...)``.
         radius: Of the ball, in units of the pixel range.
         num_steps: At least 1.
@@ -144,8 +147,8 @@ def attacked_noises(
     ball, start = Ball("l2", radius), noises.detach().flatten(0, 1)
     current = start
     for _ in range(num_steps):
-        gradient = gradient_at(objective, current.view(noises.shape)).flatten(0, 1)
-        moved = current + 2 * radius / num_steps * ball.direction(gradient)
+        slope = gradient(losses_of, current.view(noises.shape)).flatten(0, 1)
+        moved = current + 2 * radius / num_steps * ball.direction(slope)
         current = restandardized(start + ball.project(moved - start), start)
     return current.view(noises.shape)
 

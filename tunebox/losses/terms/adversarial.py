@@ -69,8 +69,8 @@ class PgdSettings(AttackSettings):
     Good for: attacks of the same norm; alone, or with `cross_entropy: {on: clean}` for a share of
         clean images. Published for CIFAR-10: linf with e = 8/255, 7 steps of 2/255; l2 with
         e = 0.5.
-    Deviates: the attack sees running statistics in place of those of the batch. Its start in the l2
-        ball is uniform in direction and length.
+    Deviates: the attack sees running statistics in place of those of the batch. Its start is also
+        uniform in an l2 ball.
     """
 
     cost: ClassVar[str | None] = "`steps` + 1"
@@ -88,16 +88,16 @@ class PgdSettings(AttackSettings):
 
         from tunebox.losses.attacks import ascend
 
-        def loss(images: Tensor) -> Tensor:
+        def losses(images: Tensor) -> Tensor:
             logits = step.forward(images, batch_norm="frozen").logits
-            return functional.cross_entropy(logits, step.labels, reduction="sum")
+            return functional.cross_entropy(logits, step.labels, reduction="none")
 
         images, ball = step.images["clean"], self.ball
         start = images
         if self.random_start:
             start = (images + ball.draw(images, step.generator)).clamp(0, 1)
         attacked = ascend(
-            loss, images, start, ball, step_size=self.step_length, num_steps=self.steps
+            losses, images, start, ball, step_size=self.step_length, num_steps=self.steps
         )
         return functional.cross_entropy(step.forward(attacked).logits, step.labels)
 
@@ -133,12 +133,12 @@ class TradesSettings(AttackSettings):
         with torch.no_grad():
             p = functional.softmax(step.forward(images, batch_norm="frozen").logits, dim=1)
 
-        def loss(points: Tensor) -> Tensor:
-            logits = step.forward(points, batch_norm="frozen").logits
-            return functional.kl_div(functional.log_softmax(logits, dim=1), p, reduction="sum")
+        def losses(points: Tensor) -> Tensor:
+            log_q = functional.log_softmax(step.forward(points, batch_norm="frozen").logits, dim=1)
+            return functional.kl_div(log_q, p, reduction="none").sum(dim=1)
 
         start = (images + _TRADES_START * normal_like(images, step.generator)).clamp(0, 1)
         attacked = ascend(
-            loss, images, start, self.ball, step_size=self.step_length, num_steps=self.steps
+            losses, images, start, self.ball, step_size=self.step_length, num_steps=self.steps
         )
         return divergence(step.clean.logits, step.forward(attacked).logits)

@@ -64,8 +64,10 @@ class AgatSettings(TermSettings):
         import torch
         from torch.nn import functional
 
-        from tunebox.losses.attacks import gradient_at, normal_like, unit_images
+        from tunebox.losses.attacks import normal_like
         from tunebox.losses.attributes import Attributes
+        from tunebox.metrics.attacks import gradient
+        from tunebox.models.layers import unit_rows
 
         images = step.images["clean"].detach()
         attributes = Attributes(self.blur, self.contrast, self.brightness, self.noise)
@@ -76,12 +78,12 @@ class AgatSettings(TermSettings):
         def gain(b: Tensor) -> Tensor:
             changed = attributes.change(images, b, noise)
             logits = step.forward(changed, batch_norm="frozen").logits
-            return self.gain(logits, clean, step.labels, b).sum()
+            return self.gain(logits, clean, step.labels, b)
 
         size = (len(images), _NUM_ATTRIBUTES)
         b = torch.rand(size, generator=step.generator, dtype=images.dtype, device=images.device)
         for _ in range(self.steps):
-            b = (b + self.step_size * unit_images(gradient_at(gain, b))).clamp(0, 1)
+            b = (b + self.step_size * unit_rows(gradient(gain, b))).clamp(0, 1)
         changed = attributes.change(images, b, noise)
         return functional.cross_entropy(step.forward(changed).logits, step.labels)
 

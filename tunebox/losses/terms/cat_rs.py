@@ -71,11 +71,11 @@ class CatRsSettings(CopiesSettings):
         targets = self._targets(step)
         images, logits = step.images["clean"].detach(), copies_of(step, self.copies)
 
-        def loss(noises: Tensor) -> Tensor:
-            return copy_divergences(targets, logits_at(step, images, noises, "frozen")).sum()
+        def losses(noises: Tensor) -> Tensor:
+            return copy_divergences(targets, logits_at(step, images, noises, "frozen"))
 
         noises = attacked_noises(
-            loss, noises_of(step, self.copies), radius=self.epsilon, num_steps=self.steps
+            losses, noises_of(step, self.copies), radius=self.epsilon, num_steps=self.steps
         )
         attacked = logits_at(step, images, noises)
         return self.of_logits(
@@ -105,8 +105,8 @@ class CatRsSettings(CopiesSettings):
 
         assert step.teacher is not None
         noisy = torch.cat(step.noisy_images[: self.copies]).detach()
-        logits = step.teacher(noisy).logits.unflatten(0, (self.copies, -1))
-        return logits.softmax(dim=2).mean(dim=0)
+        probabilities = step.teacher(noisy).logits.softmax(dim=1)
+        return torch.stack(probabilities.chunk(self.copies)).mean(dim=0)
 
     def _counts(self, step: StepContext, logits: Tensor, targets: Tensor) -> Tensor:
         """Return how many copies of each image count, ``(B,)``: a binomial draw, at least 1."""

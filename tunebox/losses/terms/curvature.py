@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -138,7 +139,8 @@ class CureSettings(DerivativeSettings):
 
     def of_step(self, step: StepContext) -> Tensor:
         """Return the mean change of the gradient, to the power."""
-        from tunebox.losses.attacks import image_norms
+        import torch
+
         from tunebox.losses.input_derivatives import (
             frozen_logits,
             gradient_changes,
@@ -151,7 +153,10 @@ class CureSettings(DerivativeSettings):
         gradients = input_gradients(logits_of, inputs, step.labels)
         moves = self._length(step.progress) * self._directions(gradients, step)
         changes = gradient_changes(logits_of, inputs, step.labels, gradients, moves)
-        return (squared_lengths(changes) if self.power == 2 else image_norms(changes)).mean()
+        if self.power == 2:
+            return squared_lengths(changes).mean()
+        lengths: Tensor = torch.linalg.vector_norm(changes.flatten(1), dim=1)
+        return lengths.mean()
 
     def _length(self, progress: float) -> float:
         return self.step * min(1.0, progress / self.warmup) if self.warmup else self.step
@@ -162,4 +167,4 @@ class CureSettings(DerivativeSettings):
 
         if self.direction == "gradient_sign":
             return sign_directions(gradients)
-        return normal_like(gradients, step.generator) / gradients[0].numel() ** 0.5
+        return normal_like(gradients, step.generator) / math.sqrt(gradients[0].numel())

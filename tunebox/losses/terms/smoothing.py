@@ -119,13 +119,13 @@ class AttackedCopiesSettings(CopiesSettings):
         from tunebox.losses.attacks import Ball, ascend
         from tunebox.losses.smoothing import logits_at, mean_probability_losses
 
-        def loss(points: Tensor) -> Tensor:
+        def losses(points: Tensor) -> Tensor:
             logits = logits_at(step, points, noises, "frozen")
-            return mean_probability_losses(logits, step.labels).sum()
+            return mean_probability_losses(logits, step.labels)
 
         images = step.images["clean"]
         ball = Ball("l2", radius)
-        return ascend(loss, images, images, ball, step_size=length, num_steps=num_steps)
+        return ascend(losses, images, images, ball, step_size=length, num_steps=num_steps)
 
 
 class SmoothAdvSettings(AttackedCopiesSettings):
