@@ -552,3 +552,34 @@ def _read(settings: Any) -> object:
 
     settings.inspect()
     return load_training_parts(settings), load_test_part(settings)
+
+
+def make_corruptions(folder: Path) -> Path:
+    import numpy as np
+
+    np.save(folder / "fog.npy", np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4))
+    np.save(folder / "labels.npy", np.arange(5, dtype=np.uint8) % 3)
+    return folder / "fog.npy"
+
+
+def read_corruptions(folder: Path) -> object:
+    from tests.training.tiny_model import tiny_model
+    from tunebox.training.corruption_rows import corruption_file_rows
+
+    return corruption_file_rows(tiny_model(), folder, (1, 4, 4))
+
+
+def make_evaluation(folder: Path) -> Path:
+    from tunebox.records.evaluation_table import StoredRow, write_evaluation_table
+
+    rows = [
+        StoredRow("clean", "none", 0.0, 0.9, 0.3),
+        StoredRow("certified", "radius", 0.25, 0.5, None),
+    ]
+    return write_evaluation_table(folder, rows)
+
+
+def read_evaluation(folder: Path) -> object:
+    from tunebox.records.evaluation_table import read_evaluation_table
+
+    return read_evaluation_table(folder)

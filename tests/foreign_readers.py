@@ -93,6 +93,10 @@ READERS = {
         "/files: the 0 images for training",
     ),
     "npz": Reader(files.make_npz, files.read_npz, (changed_bytes, in_npz)),
+    "evaluation": Reader(files.make_evaluation, files.read_evaluation, (changed_bytes,)),
+    "corruptions": Reader(
+        files.make_corruptions, files.read_corruptions, _TEXT, also_named="labels.npy"
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tests.losses.references import FEATURE_LABELS, FEATURES, LABELS, LOGITS, WEIGHT
 from tunebox.metrics.accuracy import worst_class_accuracy
+from tunebox.metrics.apgd import attack, checkpoints
 from tunebox.metrics.attacks import ascend, random_offset
 from tunebox.metrics.catalogue import find_metric, of_model
 from tunebox.metrics.certified import ABSTAINED, CertifiedSettings, certified_radii, lower_bound
@@ -303,3 +304,41 @@ def test_worst_class_is_that_of_the_lowest_recall() -> None:
     rest = labels != lowest
     expected = np.delete(recalls, lowest).min()
     assert worst_class_accuracy([(logits[rest], labels[rest])]).item() == pytest.approx(expected)
+
+
+# APGD
+
+
+def test_reference_of_checkpoints() -> None:
+    assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints(20) == [4, 7, *range(9, 21)]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_is_not_weaker_than_pgd(norm: Any) -> None:
+    generator = torch.Generator().manual_seed(4)
+    torch.manual_seed(0)
+    hidden = nn.Linear(16, 32)
+    backbone = nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(32, 16))
+    head = nn.Linear(16, 4)
+    with torch.no_grad():
+        hidden.weight.mul_(5)
+        head.weight.mul_(5)
+    model = Classifier(backbone, head, [0.5], [0.3]).eval()
+    images = torch.rand(300, 1, 4, 4, generator=generator)
+    with torch.no_grad():
+        labels = model(images).argmax(dim=1)
+    epsilon = {"linf": 0.04, "l2": 0.12}[norm]
+    attacked = attack(
+        model, images, labels, norm=norm, epsilon=epsilon, steps=20, generator=generator
+    )
+    offsets = (attacked - images).flatten(1)
+    lengths = offsets.abs().amax(dim=1) if norm == "linf" else offsets.norm(dim=1)
+    assert lengths.max().item() <= epsilon * (1 + 1e-4)
+    assert attacked.min() >= 0
+    assert attacked.max() <= 1
+    same = {"norm": norm, "epsilon": epsilon, "steps": 20}
+    data = [(images, labels)]
+    pgd = part("pgd", **same).measure(model, data, seed=0)["pgd_accuracy"]
+    apgd = part("apgd", **same).measure(model, data, seed=0)["apgd_accuracy"]
+    assert 0.05 < apgd <= pgd + 0.01 < 0.95

@@ -18,7 +18,7 @@ class Row:
     strength_name: str
     strength: float
     accuracy: float
-    loss: float
+    loss: float | None
 
 
 ROWS = [
@@ -26,6 +26,7 @@ ROWS = [
     Row("gaussian", "std", 0.5, 0.4, 2.0),
     Row("gaussian", "std", 0.25, 0.8, 0.7),
     Row("down_up", "scale", 1 / 3, 0.6, 1.2),
+    Row("certified", "radius", 0.25, 0.3, None),
 ]
 
 
@@ -40,7 +41,7 @@ def write_both(folder: Path, rows: list[Row]) -> list[Path]:
     return [write_evaluation_table(folder, rows), write_evaluation_picture(folder, rows)]
 
 
-@pytest.mark.parametrize("num_rows", [0, 1, 4])
+@pytest.mark.parametrize("num_rows", [0, 1, 5])
 def test_the_table_and_the_picture_lie_beside_the_model(folder: Path, num_rows: int) -> None:
     rows = ROWS[:num_rows]
     for _ in range(2):  # a second one replaces the first
@@ -75,6 +76,8 @@ def test_an_evaluation_is_one_run(
     assert run.data.metrics["test/clean/accuracy"] == 0.97
     assert run.data.metrics["test/gaussian/0.25/loss"] == 0.7
     assert run.data.metrics["test/down_up/0.333333/accuracy"] == 0.6
+    assert run.data.metrics["test/certified/0.25/accuracy"] == 0.3
+    assert "test/certified/0.25/loss" not in run.data.metrics
     assert run.data.metrics["test/curvature/mean"] == 1.5
     stored = {artifact.path for artifact in client.list_artifacts(run_id)}
     assert stored == {"evaluation.parquet", "evaluation.png"}

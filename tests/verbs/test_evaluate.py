@@ -11,9 +11,10 @@ import pytest
 
 from tests.data.image_files import png
 from tunebox.data.sets.image_folder import ImageFolderSettings
-from tunebox.errors import DataError
+from tunebox.errors import DataError, RecordsError
 from tunebox.models.trained import ModelFormat
-from tunebox.verbs.evaluate import load_test_images
+from tunebox.records.evaluation_table import StoredRow, write_evaluation_table
+from tunebox.verbs.evaluate import evaluate, load_test_images
 
 LEVELS = {"cat": 10, "cow": 20, "dog": 30}  # of the grey pictures of a class
 FORMAT = ModelFormat(1, 4, 4, 3, class_names=tuple(LEVELS))
@@ -73,3 +74,25 @@ def test_images_of_another_size_are_refused(root: Path) -> None:
     other = settings(root).model_copy(update={"image_size": 6})
     with pytest.raises(DataError, match=r"the test images are 1x6x6 .*, the model takes 1x4x4"):
         load_test_images(other, FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"include": ["fogs"]}, "include: got 'fogs'; choose from corruptions, attacks"),
+        ({"include": ["all"], "images": 0}, "images: got 0, must be 1 or more"),
+        ({"samples": 0}, "samples: got 0, must be 1 or more"),
+        ({"reference": "other"}, "include corruptions"),
+    ],
+)
+def test_wrong_options_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate("absent", **options)
+
+
+def test_a_reference_without_corruptions_is_refused(tmp_path: Path) -> None:
+    write_evaluation_table(tmp_path, [StoredRow("clean", "none", 0.0, 0.9, 0.3)])
+    with pytest.raises(DataError, match=r"without corruptions; run tunebox evaluate .*--include"):
+        evaluate("absent", include=["corruptions"], reference=tmp_path)
+    with pytest.raises(RecordsError, match=r"evaluation.parquet is missing; run tunebox evaluate"):
+        evaluate("absent", include=["corruptions"], reference=tmp_path / "other")

@@ -102,18 +102,60 @@ def evaluate(
     trust_code: TrustCode = False,
     out: Out = None,
     tracking_uri: TrackingUri = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help="Measure more: corruptions, attacks, certified, correct_times, or all; may be "
+            "given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    corruption_files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Corrupted test images in the layout of CIFAR-10-C.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(help="Number of test images that are attacked, and certified.")
+    ] = 200,
+    samples: Annotated[
+        int, typer.Option(help="Noisy copies of each image for its certificate.")
+    ] = 1000,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Divide the corruption errors by those of this model, evaluated before.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
 
     Example: tunebox evaluate exported/0042
     """
-    from tunebox.cli.tables import evaluation_table
+    from tunebox.cli.tables import evaluation_table, numbers_table
 
     console = make_console()
     result = tunebox.evaluate(
-        folder, seed=seed, trust_code=trust_code, out=out, tracking_uri=tracking_uri
+        folder,
+        seed=seed,
+        trust_code=trust_code,
+        out=out,
+        tracking_uri=tracking_uri,
+        include=include or (),
+        corruption_files=corruption_files,
+        images=images,
+        samples=samples,
+        reference=reference,
     )
     console.print(evaluation_table(result.report, f"{folder} on the test part"))
+    if result.report.numbers:
+        console.print(numbers_table(result.report))
     for path in result.files:
         console.print(f"  {path}", soft_wrap=True)
     for line in (f"MLflow  {result.tracking_uri}", *result.warnings):

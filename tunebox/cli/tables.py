@@ -107,15 +107,27 @@ def evaluation_table(report: "RobustnessReport", title: str) -> Table:
     for heading in ("strength", "accuracy", "loss"):
         table.add_column(heading, justify="right")
     for row in report.rows:
-        strength = f"{row.strength_name} {row.strength:.3g}" if row.strength else "-"
+        has_strength = row.strength_name != "none"
+        strength = f"{row.strength_name} {row.strength:.3g}" if has_strength else "-"
         accuracy = format_metric("clean_accuracy", row.accuracy)
-        table.add_row(row.perturbation, strength, accuracy, f"{row.loss:.4f}")
+        loss = "-" if row.loss is None else f"{row.loss:.4f}"
+        table.add_row(row.perturbation, strength, accuracy, loss)
     curvature = report.curvature
     table.caption = (
         f"curvature at {curvature.num_images} images: mean {curvature.mean:.4g}, median "
         f"{curvature.median:.4g}, 5 % {curvature.quantile_05:.4g}, 95 % {curvature.quantile_95:.4g}"
     )
     table.caption_justify = "left"
+    return table
+
+
+def numbers_table(report: "RobustnessReport") -> Table:
+    """Return the numbers of what was included in an evaluation, one row each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("measured")
+    table.add_column("value", justify="right")
+    for name, value in report.numbers.items():
+        table.add_row(name, f"{value:.4g}")
     return table
 
 

@@ -1,15 +1,18 @@
 """The results of ``tunebox evaluate`` as a table in the model's folder."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from tunebox.errors import RecordsError
-from tunebox.records.table_file import write_table
+from tunebox.errors import RecordsError, reading
+from tunebox.records.table_file import read_table, write_table
 
 TABLE_FILE = "evaluation.parquet"
+_COLUMNS = ["perturbation", "strength_name", "strength", "accuracy", "loss"]
 
 
 class EvaluationRow(Protocol):
@@ -32,8 +35,43 @@ class EvaluationRow(Protocol):
         """Share of correct predictions, in [0, 1]."""
 
     @property
-    def loss(self) -> float:
-        """Mean cross-entropy in nats."""
+    def loss(self) -> float | None:
+        """Mean cross-entropy in nats; None where it means nothing."""
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """A row that was read back; see `EvaluationRow`."""
+
+    perturbation: str
+    strength_name: str
+    strength: float
+    accuracy: float
+    loss: float | None
+
+
+def read_evaluation_table(folder: Path) -> list[StoredRow]:
+    """Return the rows in the folder of a model.
+
+    Raises:
+        RecordsError: The model has not been evaluated, or the table is damaged.
+    """
+    path = folder / TABLE_FILE
+    if not path.is_file():
+        raise RecordsError(f"{path} is missing; run tunebox evaluate {folder}")
+    with reading(path):
+        table, _ = read_table(path)
+        return [_stored(row) for row in table.select(_COLUMNS).to_pylist()]
+
+
+def _stored(row: dict[str, Any]) -> StoredRow:
+    names = (row["perturbation"], row["strength_name"])
+    numbers = (row["strength"], row["accuracy"])
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{names} are no names")
+    if not all(isinstance(number, float) and math.isfinite(number) for number in numbers):
+        raise TypeError(f"{numbers} are no numbers")
+    return StoredRow(**row)
 
 
 def write_evaluation_table(folder: Path, rows: Sequence[EvaluationRow]) -> Path:

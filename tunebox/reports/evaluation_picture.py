@@ -9,6 +9,7 @@ from tunebox.records.files import replacing
 from tunebox.reports.plot_text import matplotlib_text
 
 PICTURE_FILE = "evaluation.png"
+_MOST_COLUMNS = 6
 
 
 def write_evaluation_picture(folder: Path, rows: Sequence[EvaluationRow]) -> Path:
@@ -32,11 +33,16 @@ def _draw(rows: Sequence[EvaluationRow], name: str, path: Path) -> None:
 
     kinds = list(dict.fromkeys(row.perturbation for row in rows if row.strength_name != "none"))
     clean = next((row.accuracy for row in rows if row.perturbation == "clean"), None)
-    num_columns = max(1, len(kinds))  # a panel each: their strengths have different units
-    figure = Figure(figsize=(2.2 + 2.4 * num_columns, 3.6), layout="constrained")
+    num_panels = max(1, len(kinds))  # a panel each: their strengths have different units
+    num_columns = min(num_panels, _MOST_COLUMNS)
+    num_rows = -(-num_panels // num_columns)
+    size = (2.2 + 2.4 * num_columns, 0.6 + 3.0 * num_rows)
+    figure = Figure(figsize=size, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    panels = figure.subplots(1, num_columns, sharey=True, squeeze=False)[0]
-    for panel, kind in zip(panels, kinds or ["clean"], strict=True):
+    panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False).flatten()
+    for panel in panels[num_panels:]:
+        panel.set_axis_off()
+    for panel, kind in zip(panels[:num_panels], kinds or ["clean"], strict=True):
         points = sorted((r.strength, r.accuracy) for r in rows if r.perturbation == kind)
         panel.plot([x for x, _ in points], [y for _, y in points], "o-", color="#0072B2")
         if clean is not None:
@@ -45,7 +51,8 @@ def _draw(rows: Sequence[EvaluationRow], name: str, path: Path) -> None:
         strength = next((r.strength_name for r in rows if r.perturbation == kind), "")
         panel.set_xlabel(matplotlib_text(strength))
         panel.grid(color="#E5E5E5", linewidth=0.8)
-    panels[0].set_ylabel("accuracy on the test part")
+    for panel in panels[::num_columns]:
+        panel.set_ylabel("accuracy on the test part")
     panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     panels[0].set_ylim(0, 1.02)
     if clean is not None:

@@ -76,7 +76,9 @@ def record_evaluation(
         path = f"test/{row.perturbation}"
         if row.strength_name != "none":
             path += f"/{row.strength:.6g}"
-        metrics |= {f"{path}/accuracy": row.accuracy, f"{path}/loss": row.loss}
+        metrics[f"{path}/accuracy"] = row.accuracy
+        if row.loss is not None:
+            metrics[f"{path}/loss"] = row.loss
     name, now = folder.resolve().name, time.time()
     tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name, **provenance_tags()}
     run = RunState(

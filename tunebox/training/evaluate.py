@@ -88,12 +88,17 @@ def measured(
         seed: Random seed of whatever it draws.
         batch_size: Images at a time, at most.
     """
-    device = model.mean.device
-    chosen = images if part.images is None else evenly(images, part.images)
-    with evaluation_mode(model), full_float32(device):
-        batches = list(_parts(clean_batches(chosen, batch_size), device))
-        values = part.measure(model, batches, seed)
+    with evaluation_mode(model), full_float32(model.mean.device):
+        values = part.measure(model, batches_of(model, images, part.images, batch_size), seed)
     return {part.reported_name(metric): values[metric.name] for metric in part.reported}
+
+
+def batches_of(
+    model: Classifier, images: ImageSet, count: int | None, batch_size: int
+) -> list[Batch]:
+    """Return ``count`` images taken evenly, None for all, in batches that suit the device."""
+    chosen = images if count is None else evenly(images, count)
+    return list(_parts(clean_batches(chosen, batch_size), model.mean.device))
 
 
 def evenly(images: ImageSet, count: int) -> ImageSet:

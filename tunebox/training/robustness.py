@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from tunebox.data.image_set import ImageSet
 from tunebox.metrics.catalogue import DEFAULT_COMPUTED
@@ -20,6 +22,14 @@ from tunebox.noise.sequence import SequenceSettings
 from tunebox.noise.settings import NoiseSettings
 from tunebox.noise.uniform import UniformSettings
 from tunebox.spec.training_settings import EvaluationSettings
+from tunebox.training.attack_rows import attack_rows, certified_rows
+from tunebox.training.correct_times import correct_times_numbers
+from tunebox.training.corruption_rows import (
+    FILE_SUFFIX,
+    corruption_file_rows,
+    corruption_rows,
+    mean_errors,
+)
 from tunebox.training.curvature import curvature
 from tunebox.training.evaluate import (
     Evaluator,
@@ -28,34 +38,16 @@ from tunebox.training.evaluate import (
     evenly,
     noisy_batches,
 )
+from tunebox.training.robustness_row import RobustnessRow
 
 _BATCH_SIZE = 512
+_SMOOTHING_STD = 0.25  # unless the search's own noise is normal
 _NUM_PATCHES = 4
 _GAUSSIAN_STDS = (0.02, 0.06, 0.12, 0.25, 0.5)
 _UNIFORM_EPSILONS = (0.02, 0.06, 0.12, 0.25, 0.5)
 _PATCH_SHARES = (1 / 8, 3 / 16, 1 / 4)  # of the shorter side: 4, 6 and 8 pixels of 32
 _SCALES = (0.75, 0.5, 1 / 3)
 _COMBINED_STD = 40 / 255
-
-
-@dataclass(frozen=True)
-class RobustnessRow:
-    """One line of the table.
-
-    Attributes:
-        perturbation: ``clean``, ``search_noise``, ``gaussian``, ``uniform``, ``patch_mask``,
-            ``down_up`` or ``gaussian_then_patch_mask``.
-        strength_name: What ``strength`` is, as in the settings of the noise.
-        strength: 0 for ``clean`` and ``search_noise``.
-        accuracy: Share of correct predictions, 0 to 1.
-        loss: Mean cross-entropy in nats.
-    """
-
-    perturbation: str
-    strength_name: str
-    strength: float
-    accuracy: float
-    loss: float
 
 
 @dataclass(frozen=True)
@@ -71,10 +63,34 @@ class CurvatureSummary:
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """What is known about a finished model."""
+    """What is known about a finished model.
+
+    Attributes:
+        rows: One for each perturbation and strength.
+        curvature: Of the loss around images.
+        numbers: Single numbers of what was included, by name.
+    """
 
     rows: list[RobustnessRow]
     curvature: CurvatureSummary
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is measured besides the usual rows.
+
+    Attributes:
+        parts: Any of `tunebox.metrics.catalogue.EXTRA_PARTS`.
+        corruption_files: Folder in the layout of CIFAR-10-C, or None.
+        images: How many images are attacked, and how many are certified.
+        samples: Noisy copies of each image for its certificate.
+    """
+
+    parts: tuple[str, ...] = ()
+    corruption_files: Path | None = None
+    images: int = 200
+    samples: int = 1000
 
 
 def evaluate_robustness(
@@ -85,6 +101,7 @@ def evaluate_robustness(
     device: torch.device | str,
     evaluation: EvaluationSettings | None = None,
     curvature_images: int = 512,
+    extras: Extras | None = None,
 ) -> RobustnessReport:
     """Return accuracy and loss under every perturbation, and the curvature.
 
@@ -96,6 +113,7 @@ def evaluate_robustness(
         evaluation: Settings of the search that the model comes from; its noise is the second row.
         curvature_images: How many images, taken evenly from ``test``, the curvature is measured
             at; it costs 21 gradients for each.
+        extras: What else is measured; None for nothing.
     """
     model.to(device)
     test = test.to(device)
@@ -111,16 +129,51 @@ def evaluate_robustness(
         batches = noisy_batches(test, noise.build(), seed=seed, num_draws=1, batch_size=_BATCH_SIZE)
         perturbed = accuracy_and_loss(model, batches)
         rows.append(RobustnessRow(name, strength_name, strength, *perturbed))
-    return RobustnessReport(rows, summarize_curvature(model, test, curvature_images, seed))
+    few = evenly(test, curvature_images)
+    curvatures = curvature(model, few, seed=seed).double()
+    more = Extras() if extras is None else extras
+    others, numbers = _extra_rows(model, test, more, seed, _smoothing_std(evaluation))
+    if "correct_times" in more.parts:
+        numbers |= correct_times_numbers(model, few, curvatures.numpy(), seed)
+    return RobustnessReport([*rows, *others], summarize_curvature(curvatures), numbers)
 
 
-def summarize_curvature(
-    model: Classifier, images: ImageSet, num_images: int, seed: int
-) -> CurvatureSummary:
-    """Return the curvature's distribution over ``num_images`` taken evenly from ``images``."""
-    values = curvature(model, evenly(images, num_images), seed=seed).double()
-    low, median, high = torch.quantile(values, values.new_tensor([0.05, 0.5, 0.95])).tolist()
-    return CurvatureSummary(len(values), values.mean().item(), median, low, high)
+def _extra_rows(
+    model: Classifier, test: ImageSet, extras: Extras, seed: int, std: float
+) -> tuple[list[RobustnessRow], dict[str, float]]:
+    rows: list[RobustnessRow] = []
+    numbers: dict[str, float] = {}
+    if "corruptions" in extras.parts:
+        rows += corruption_rows(model, test, seed)
+        numbers |= mean_errors(rows)
+    if extras.corruption_files is not None:
+        found = corruption_file_rows(model, extras.corruption_files, test.image_shape)
+        rows += found
+        errors = mean_errors(found, suffix=FILE_SUFFIX)
+        numbers |= {f"{name}{FILE_SUFFIX}": value for name, value in errors.items()}
+    if "attacks" in extras.parts:
+        rows += attack_rows(model, test, seed, extras.images)
+    if "certified" in extras.parts:
+        certified, about = certified_rows(
+            model, test, seed=seed, images=extras.images, samples=extras.samples, std=std
+        )
+        rows += certified
+        numbers |= about
+    return rows, numbers
+
+
+def _smoothing_std(evaluation: EvaluationSettings | None) -> float:
+    noise = None if evaluation is None else evaluation.noise
+    if isinstance(noise, GaussianSettings) and noise.std > 0:
+        return noise.std
+    return _SMOOTHING_STD
+
+
+def summarize_curvature(curvatures: Tensor) -> CurvatureSummary:
+    """Return the distribution of the curvatures of images, ``(N,)`` float64."""
+    levels = curvatures.new_tensor([0.05, 0.5, 0.95])
+    low, median, high = torch.quantile(curvatures, levels).tolist()
+    return CurvatureSummary(len(curvatures), curvatures.mean().item(), median, low, high)
 
 
 def _perturbations(test: ImageSet) -> list[tuple[str, str, float, NoiseSettings]]:

@@ -1,16 +1,23 @@
 """``tunebox evaluate``: measure an exported model on the test part, which no search reads."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebox.errors import DataError, RecordsError
-from tunebox.records.evaluation_table import write_evaluation_table
+from tunebox.metrics.catalogue import EXTRA_PARTS
+from tunebox.records.evaluation_table import (
+    StoredRow,
+    read_evaluation_table,
+    write_evaluation_table,
+)
 from tunebox.records.model_folder import exported_spec, load_classifier, origin_of
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.test_looks import add_look, describe_looks, read_looks
 from tunebox.reports.evaluation_picture import write_evaluation_picture
 from tunebox.spec.search_settings import default_out
+from tunebox.text import shell_command
 from tunebox.tracking.single_run import record_evaluation
 from tunebox.tracking.stores import public_uri, resolve_tracking_uri
 
@@ -38,6 +45,11 @@ def evaluate(
     trust_code: bool = False,
     out: str | Path | None = None,
     tracking_uri: str | None = None,
+    include: Sequence[str] = (),
+    corruption_files: str | Path | None = None,
+    images: int = 200,
+    samples: int = 1000,
+    reference: str | Path | None = None,
 ) -> EvaluateResult:
     """Measure the exported model in ``folder`` on the test part of its data.
 
@@ -48,11 +60,20 @@ def evaluate(
         trust_code: Whether code of the user's own that came with the model may run.
         out: Output folder of all searches.
         tracking_uri: Address of MLflow, as in `tunebox.search`.
+        include: What else is measured, any of ``corruptions``, ``attacks``, ``certified``,
+            ``correct_times``, or ``all`` of them.
+        corruption_files: Folder of corrupted test images in the layout of CIFAR-10-C.
+        images: How many test images are attacked, and how many are certified.
+        samples: Noisy copies of each image for its certificate.
+        reference: Folder of another model that was evaluated with ``corruptions``: the errors are
+            divided by its errors too.
 
     Raises:
         TuneboxError: A mistake that the user can correct.
     """
     folder = Path(folder)
+    parts = _parts(include, images=images, samples=samples)
+    reference_rows = None if reference is None else _reference_rows(Path(reference), parts)
     folder_of_all = Path(out or default_out())
     uri = resolve_tracking_uri(tracking_uri, folder_of_all)
     model, format = load_classifier(folder, trust_code=trust_code)
@@ -60,14 +81,25 @@ def evaluate(
 
     import torch
 
-    from tunebox.training.robustness import evaluate_robustness
+    from tunebox.training.corruption_rows import normalized_errors
+    from tunebox.training.robustness import Extras, evaluate_robustness
 
     test, warnings = load_test_images(config.data, format)
     warnings = [*_count_look(folder, folder_of_all), *warnings]
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    files_of_corruptions = None if corruption_files is None else Path(corruption_files)
     report = evaluate_robustness(
-        model, test, seed=seed, device=device, evaluation=config.evaluation
+        model,
+        test,
+        seed=seed,
+        device=device,
+        evaluation=config.evaluation,
+        extras=Extras(parts, files_of_corruptions, images, samples),
     )
+    if reference_rows is not None:
+        errors = normalized_errors(report.rows, reference_rows)
+        report = replace(report, numbers=report.numbers | errors)
+    curvature = {f"curvature/{name}": value for name, value in asdict(report.curvature).items()}
     files = [
         write_evaluation_table(folder, report.rows),
         write_evaluation_picture(folder, report.rows),
@@ -80,11 +112,41 @@ def evaluate(
             tracking_uri=uri,
             out=folder_of_all,
             seed=seed,
-            extra={f"curvature/{name}": value for name, value in asdict(report.curvature).items()},
+            extra=curvature | report.numbers,
         )
     except RecordsError as error:  # the measurements are in the files
         warnings.append(f"{error}; the files have all")
     return EvaluateResult(report, files, public_uri(uri), warnings)
+
+
+def _parts(include: Sequence[str], *, images: int, samples: int) -> tuple[str, ...]:
+    """Return the parts of an evaluation that are named in ``include``."""
+    for name in include:
+        if name not in (*EXTRA_PARTS, "all"):
+            known = ", ".join((*EXTRA_PARTS, "all"))
+            raise DataError(f"include: got {name!r}; choose from {known}")
+    for option, value in (("images", images), ("samples", samples)):
+        if value < 1:
+            raise DataError(f"{option}: got {value}, must be 1 or more")
+    return EXTRA_PARTS if "all" in include else tuple(dict.fromkeys(include))
+
+
+def _reference_rows(folder: Path, parts: Sequence[str]) -> list[StoredRow]:
+    """Return the rows of the reference model.
+
+    Raises:
+        TuneboxError: There are no corruptions, of this model or of that one.
+    """
+    if "corruptions" not in parts:
+        raise DataError("reference: compares corruptions; include corruptions")
+    rows = read_evaluation_table(folder)
+    names = {row.perturbation for row in rows if row.strength_name == "severity"}
+    if "clean" not in {row.perturbation for row in rows} or not names:
+        raise DataError(
+            f"{folder} was evaluated without corruptions; run "
+            f"{shell_command('tunebox', 'evaluate', folder, '--include', 'corruptions')}"
+        )
+    return rows
 
 
 def _count_look(model: Path, out: Path) -> list[str]:
