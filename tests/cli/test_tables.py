@@ -10,11 +10,15 @@ from tests.spec.make_spec import FIXED_FILE, spec_of
 from tunebox.cli.tables import (
     comparison_table,
     describe_settings,
+    evaluation_table,
+    numbers_table,
     spaces_table,
 )
 from tunebox.decisions.trials import TrialLog, TrialRecord, TrialState
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.spec.space import Values
+from tunebox.training.robustness import CurvatureSummary, RobustnessReport
+from tunebox.training.robustness_row import RobustnessRow
 
 
 def printed(table: Table) -> list[list[str]]:
@@ -86,3 +90,16 @@ def test_search_files() -> None:
     assert lines[1][:1] + lines[1][-1:] == ["made", "13"]
     assert lines[1][1:5] == ["Which", "method", "is", "best?"]
     assert lines[2] == ["fixed", "digits", "clean_accuracy,", "noisy_accuracy", "0"]
+
+
+def test_evaluation_has_a_line_for_each_number_and_a_dash_without_a_loss() -> None:
+    rows = [
+        RobustnessRow("clean", "none", 0.0, 0.9, 0.25),
+        RobustnessRow("certified", "radius", 0.0, 0.5, None),
+    ]
+    summary = CurvatureSummary(3, 1.0, 1.0, 0.5, 2.0)
+    report = RobustnessReport(rows, summary, {"mean_corruption_error": 0.25})
+    lines = printed(evaluation_table(report, "A model"))
+    assert ["clean", "-", "90.00", "%", "0.2500"] in lines
+    assert ["certified", "radius", "0", "50.00", "%", "-"] in lines
+    assert ["mean_corruption_error", "0.25"] in printed(numbers_table(report))
