@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["workers", "stored", "limited", "check"])
+    parser.add_argument("what", choices=["workers", "stored", "limited", "compare", "check"])
     parser.add_argument("--images", type=int)
     parser.add_argument("--train-images", type=int, default=300)
     parser.add_argument("--limit-gb", type=float, default=3.0)
@@ -53,9 +53,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = arguments.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
-        {"workers": workers, "stored": stored, "limited": limited, "check": check}[arguments.what](
-            folder, arguments
-        )
+        functions = {
+            "workers": workers,
+            "stored": stored,
+            "limited": limited,
+            "compare": compare,
+            "check": check,
+        }
+        functions[arguments.what](folder, arguments)
 
 
 # -- Peak memory of the workers of a search
@@ -151,14 +156,14 @@ def stored(folder: Path, arguments: argparse.Namespace) -> None:
     """Decode, train in a process with a limit, and compare the two loops."""
     count = arguments.images or 30_000
     start = time.perf_counter()
-    settings = npz_settings(folder, count)
+    npz_settings(folder, count)
     print(f"{count:,} images written in {time.perf_counter() - start:.0f} s", flush=True)
     command = [sys.executable, "-m", "benchmarks.photographs", "limited", "--folder", str(folder)]
     for name in ("steps", "limit_gb"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     command += ["--images", str(count)]
     subprocess.run(command, check=True, env={**os.environ, "MALLOC_ARENA_MAX": "2"})
-    compare(settings, arguments)
+    compare(folder, arguments)
 
 
 def limited(folder: Path, arguments: argparse.Namespace) -> None:
@@ -216,7 +221,7 @@ def config() -> Any:
     )
 
 
-def compare(settings: Any, arguments: argparse.Namespace) -> None:
+def compare(folder: Path, arguments: argparse.Namespace) -> None:
     """Let the two loops take turns on the same images, drawn from all over the file."""
     import torch
 
@@ -224,7 +229,7 @@ def compare(settings: Any, arguments: argparse.Namespace) -> None:
     from tunebox.training.trial_run import TrialRun
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    train = open_training_parts(settings).train
+    train = open_training_parts(npz_settings(folder, arguments.images or 30_000)).train
     steps = min(arguments.steps or 8, 8)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(1))
     drawn = train.select(order[: steps * BATCH_SIZE])

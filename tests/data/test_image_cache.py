@@ -130,7 +130,7 @@ def test_a_changed_file_is_decoded_again(root: Path) -> None:
     assert len(entries(root)) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "facts", "gone", "no list"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "facts", "label", "gone", "no list"])
 def test_a_damaged_entry_is_made_again(damage: str, root: Path) -> None:
     expected = opened(folder_settings(root)).resident()
     [entry] = entries(root)
@@ -143,6 +143,9 @@ def test_a_damaged_entry_is_made_again(damage: str, root: Path) -> None:
             images.write_bytes(bytes([content[0] ^ 1]) + content[1:])
         case "facts":
             facts.write_text(facts.read_text(encoding="utf-8")[:50], encoding="utf-8")
+        case "label":
+            text = facts.read_text(encoding="utf-8")
+            facts.write_text(text.replace('"labels": [0', '"labels": [7'), encoding="utf-8")
         case "gone":
             images.unlink()
         case _:

@@ -186,7 +186,8 @@ def _decode_into(
             file.flush()
             os.fsync(file.fileno())
         written = {"format": _FORMAT, **vars(facts), "checksums": _checksums(new / _IMAGES)}
-        (new / _FACTS).write_text(json.dumps(written), encoding="utf-8")
+        text = json.dumps(written)
+        (new / _FACTS).write_text(f"{text}\n{_checksum(text)}", encoding="utf-8")
         new.rename(entry)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -195,7 +196,10 @@ def _decode_into(
 def _open(entry: Path) -> StoredImages | None:
     """Return the images of an entry, None without one and for one that is damaged."""
     try:
-        written = json.loads((entry / _FACTS).read_text(encoding="utf-8"))
+        text, _, checksum = (entry / _FACTS).read_text(encoding="utf-8").partition("\n")
+        if checksum != _checksum(text):
+            return None
+        written = json.loads(text)
         chosen = written["is_validation"]
         facts = Facts(
             tuple(map(int, written["shape"])),
@@ -220,6 +224,10 @@ def _open(entry: Path) -> StoredImages | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return stored
+
+
+def _checksum(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _checksums(path: Path) -> list[int]:

@@ -89,7 +89,7 @@ def computed(
 
 
 def measured(
-    model: Classifier, images: ImageSet, part: ModelMetricSettings, *, seed: int, batch_size: int
+    model: Classifier, images: AnyImageSet, part: ModelMetricSettings, *, seed: int, batch_size: int
 ) -> dict[str, float]:
     """Return the metrics of ``part`` under the names that are reported.
 
@@ -110,7 +110,7 @@ def measured(
     return {part.reported_name(metric): values[metric.name] for metric in part.reported}
 
 
-def evenly(images: ImageSet, count: int) -> ImageSet:
+def evenly(images: AnyImageSet, count: int) -> AnyImageSet:
     """Return ``count`` images taken evenly from ``images``; all if there are no more."""
     count = min(count, len(images))
     return images.select(torch.arange(count, device=images.labels.device) * len(images) // count)

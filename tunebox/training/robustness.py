@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.metrics.catalogue import DEFAULT_COMPUTED
 from tunebox.models.base import Classifier
 from tunebox.noise.down_up import DownUpSettings
@@ -79,7 +79,7 @@ class RobustnessReport:
 
 def evaluate_robustness(
     model: Classifier,
-    test: ImageSet,
+    test: AnyImageSet,
     *,
     seed: int,
     device: torch.device | str,
@@ -115,7 +115,7 @@ def evaluate_robustness(
 
 
 def summarize_curvature(
-    model: Classifier, images: ImageSet, num_images: int, seed: int
+    model: Classifier, images: AnyImageSet, num_images: int, seed: int
 ) -> CurvatureSummary:
     """Return the curvature's distribution over ``num_images`` taken evenly from ``images``."""
     values = curvature(model, evenly(images, num_images), seed=seed).double()
@@ -123,7 +123,7 @@ def summarize_curvature(
     return CurvatureSummary(len(values), values.mean().item(), median, low, high)
 
 
-def _perturbations(test: ImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
+def _perturbations(test: AnyImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
     """Return name, name of the strength, strength and settings of each row."""
     _, height, width = test.image_shape
     sizes = sorted({max(1, round(share * min(height, width))) for share in _PATCH_SHARES})
