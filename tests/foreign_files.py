@@ -537,7 +537,7 @@ def make_npz(folder: Path) -> Path:
     for part in ("train", "val", "test"):
         arrays[f"{part}_images"] = draws.integers(0, 256, (6, 9, 9, 3), dtype=np.uint8)
         arrays[f"{part}_labels"] = np.array([[0], [1]] * 3)
-    np.savez_compressed(folder / "set.npz", **arrays)
+    np.savez_compressed(folder / "set.npz", **arrays)  # type: ignore[arg-type]
     return folder / "set.npz"
 
 

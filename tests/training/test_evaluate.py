@@ -106,6 +106,8 @@ def test_images_are_taken_evenly(parts: TrainingParts, model: Classifier) -> Non
     count = len(parts.validation)
     few = evaluate.evenly(parts.validation, 3)
     expected = parts.validation.select(torch.tensor([0, count // 3, 2 * count // 3]))
+    assert isinstance(few, ImageSet)
+    assert isinstance(expected, ImageSet)
     assert torch.equal(few.images, expected.images)
     assert len(evaluate.evenly(parts.validation, 10 * count)) == count
 

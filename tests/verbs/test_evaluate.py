@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.data.image_files import png
 from tunebox.data.sets.image_folder import ImageFolderSettings
@@ -51,7 +52,8 @@ def test_labels_are_those_of_the_model_in_whatever_order(root: Path) -> None:
     images, notes = load_test_images(settings(root), model)
     assert model.class_names is not None
     expected = [LEVELS[model.class_names[label]] for label in images.labels]
-    assert images.images[:, 0, 0, 0].tolist() == expected
+    whole = images.images_at(torch.arange(len(images)))
+    assert whole[:, 0, 0, 0].tolist() == expected
     assert notes == []
 
 

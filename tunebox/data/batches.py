@@ -1,11 +1,11 @@
-"""Batches of an image set that stays on the device."""
+"""Batches of an image set in a random order."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 
 
 def num_batches(num_images: int, batch_size: int) -> int:
@@ -14,7 +14,7 @@ def num_batches(num_images: int, batch_size: int) -> int:
 
 
 def batches(
-    image_set: ImageSet, batch_size: int, generator: torch.Generator
+    image_set: AnyImageSet, batch_size: int, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Give the images once in a random order, without the last, smaller batch.
 
@@ -30,8 +30,9 @@ def batches(
         the images in the set.
     """
     order = torch.randperm(
-        len(image_set), generator=generator, device=image_set.images.device
-    )  # one permutation an epoch, and no copy to the host
-    for number in range(num_batches(len(image_set), batch_size)):
-        indices = order[number * batch_size : (number + 1) * batch_size]
-        yield image_set.images_at(indices), image_set.labels.index_select(0, indices), indices
+        len(image_set), generator=generator, device=image_set.device
+    )  # one permutation an epoch, and no copy to the host unless the images are in a file
+    count = num_batches(len(image_set), batch_size)
+    groups = [order[number * batch_size : (number + 1) * batch_size] for number in range(count)]
+    for images, indices in zip(image_set.batches_at(groups), groups, strict=True):
+        yield images, image_set.labels.index_select(0, indices), indices

@@ -6,18 +6,22 @@ Shapes: N images, C channels, H x W pixels.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from tunebox.data.image_set import ImageSet, to_unit_range
-from tunebox.data.parts import TrainingParts
+from tunebox.data.image_set import to_unit_range
+from tunebox.data.parts import OpenedParts, TrainingParts
+from tunebox.data.stored_set import AnyImageSet
 
 _AT_ONCE = 1024  # images
+_MOST_VALUES = 1 << 24  # of the images that are looked at together
 _MARGIN = 0.1  # of the span of the training images, beyond which an image is unlike them
 _FEW = 4  # spans, divided by the number of training images: a few of them do not show all
 
@@ -41,9 +45,11 @@ class DataFacts:
     contrast: tuple[float, float]
 
     @classmethod
-    def of(cls, parts: TrainingParts) -> DataFacts:
+    def of(cls, parts: TrainingParts | OpenedParts) -> DataFacts:
         """Return the facts about the images of a training."""
-        spans = torch.cat([_statistics(some) for some in _pieces(parts.train)])
+        spans = torch.cat(
+            [_statistics(to_unit_range(some, parts.train.bits)) for some in _pieces(parts.train)]
+        )
         num_images = {"train": len(parts.train), "validation": len(parts.validation)}
         return cls(
             _digest(parts.train),
@@ -99,10 +105,11 @@ class DataFacts:
 _FACTS = TypeAdapter(DataFacts)
 
 
-def _pieces(images: ImageSet) -> Iterator[Tensor]:
-    """Yield some images after the other, float32 in [0, 1]."""
-    for start in range(0, len(images), _AT_ONCE):
-        yield to_unit_range(images.images[start : start + _AT_ONCE], images.bits)
+def _pieces(images: AnyImageSet) -> Iterator[Tensor]:
+    """Yield some images after the other, as they are stored."""
+    at_once = min(_AT_ONCE, max(1, _MOST_VALUES // math.prod(images.image_shape)))
+    places = torch.arange(len(images), device=images.device)
+    return images.batches_at(places.split(at_once))  # type: ignore[no-untyped-call]
 
 
 def _statistics(images: Tensor) -> Tensor:
@@ -112,11 +119,9 @@ def _statistics(images: Tensor) -> Tensor:
     return torch.stack([low, high, flat.mean(dim=1), flat.std(dim=1, correction=0)], dim=1).cpu()
 
 
-def _digest(images: ImageSet) -> str:
-    shape = [*images.images.shape, images.bits, images.num_classes]
+def _digest(images: AnyImageSet) -> str:
+    shape = [len(images), *images.image_shape, images.bits, images.num_classes]
     digest = hashlib.sha256(repr(shape).encode())
-    for tensor in (images.images, images.labels):
-        for start in range(0, len(tensor), _AT_ONCE):
-            some = tensor[start : start + _AT_ONCE].contiguous().cpu()
-            digest.update(some.view(torch.uint8).numpy().data)
+    for some in chain(_pieces(images), images.labels.split(_AT_ONCE)):  # type: ignore[no-untyped-call]
+        digest.update(some.contiguous().cpu().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -5,10 +5,13 @@ Shapes: N images, C channels, H x W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+_COUNTED = 1 << 23  # values that are counted at once
 
 
 def to_unit_range(images: Tensor, bits: int) -> Tensor:
@@ -63,6 +66,11 @@ class ImageSet:
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.images.device
+
     def to(self, device: torch.device | str) -> ImageSet:
         """Return the same images on ``device``."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
@@ -79,32 +87,47 @@ class ImageSet:
             return self.images.view(torch.int16).index_select(0, indices).view(torch.uint16)
         return self.images.index_select(0, indices)
 
+    def batches_at(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the images at each of ``groups``, each ``(M,)`` int64 on their device."""
+        for indices in groups:
+            yield self.images_at(indices)
+
     def channel_mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each channel, in units of the range [0, 1].
 
         Computed in float64 from exact counts. A constant channel has standard deviation 1, so
         that dividing by it is always possible.
         """
-        num_levels = 2**self.bits
-        values = torch.arange(num_levels, dtype=torch.float64) / (num_levels - 1)
-        means, stds = [], []
-        for channel in self.images.unbind(dim=1):
-            # Counting the values needs no float copy of the whole data set.
-            shares = _counts(channel, num_levels).cpu().double()
-            shares /= shares.sum()
-            mean = shares @ values
-            std = (shares @ (values - mean).square()).sqrt().item()
-            means.append(mean.item())
-            stds.append(std if std > 1e-9 else 1.0)
-        return tuple(means), tuple(stds)
+        return mean_std(
+            [level_counts(channel, 2**self.bits) for channel in self.images.unbind(dim=1)]
+        )
 
 
-def _counts(channel: Tensor, num_levels: int) -> Tensor:
+def mean_std(counts: Sequence[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, in units of the range [0, 1].
+
+    Args:
+        counts: For each channel, how often each value occurs, ``(num_levels,)``.
+    """
+    values = torch.arange(len(counts[0]), dtype=torch.float64) / (len(counts[0]) - 1)
+    means, stds = [], []
+    for channel in counts:
+        # Counting the values needs no float copy of the whole data set.
+        shares = channel.cpu().double()
+        shares /= shares.sum()
+        mean = shares @ values
+        std = (shares @ (values - mean).square()).sqrt().item()
+        means.append(mean.item())
+        stds.append(std if std > 1e-9 else 1.0)
+    return tuple(means), tuple(stds)
+
+
+def level_counts(channel: Tensor, num_levels: int) -> Tensor:
     """Return how often each value occurs in ``(N, H, W)``; int64, ``(num_levels,)``."""
-    if channel.dtype == torch.uint8:
-        return torch.bincount(channel.flatten(), minlength=num_levels)
     counts = torch.zeros(num_levels, dtype=torch.int64, device=channel.device)
-    for start in range(0, len(channel), 1024):  # bincount takes no uint16: a copy, of a part
-        some = channel[start : start + 1024]
-        counts += torch.bincount(some.flatten().to(torch.int32), minlength=num_levels)
+    at_once = max(1, _COUNTED // max(1, channel[:1].numel()))
+    for start in range(0, len(channel), at_once):  # bincount makes a copy in int64
+        some = channel[start : start + at_once].flatten()
+        some = some if some.dtype == torch.uint8 else some.to(torch.int32)  # it takes no uint16
+        counts += torch.bincount(some, minlength=num_levels)
     return counts

@@ -10,15 +10,15 @@ from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from tunebox.data.image_file import ImageInfo
-from tunebox.data.listing import Item, Listing
-from tunebox.data.pictures import (
+from tunebox.data.decode import (
     check_bad_files,
     check_counts,
     check_depth,
     describe,
     read_item,
 )
+from tunebox.data.image_file import ImageInfo
+from tunebox.data.listing import Item, Listing
 from tunebox.data.pixels import common_bits
 from tunebox.data.read_files import BadFile, Progress, describe_bad_files, read_files
 
@@ -38,11 +38,18 @@ class Inspection:
             had to be read.
         notes: A line for each thing that is likely not as it was meant.
         bad: Files that are left out.
+        image_shape: Channels, height and width of the images that a model gets; None if they are
+            not known before they are loaded.
+        num_images: Images for training and validation.
+        num_classes: Number of classes.
     """
 
     found: str | None = None
     notes: list[str] = field(default_factory=list)
     bad: list[BadFile] = field(default_factory=list)
+    image_shape: tuple[int, int, int] | None = None
+    num_images: int = 0
+    num_classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,17 @@ def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> In
         *(_empty_classes(listings["test"], test) if test else []),
         *_copies(train, test),
     ]
-    return Inspection(found, notes, bad)
+    num_classes = len(listings["train"].classes)
+    return Inspection(found, notes, bad, _shape(settings, train), len(train), num_classes)
+
+
+def _shape(settings: PictureSettings, train: Sequence[_Seen]) -> tuple[int, int, int]:
+    """Return channels, height and width of the images that a model gets."""
+    channels = settings.channels
+    if channels == "auto":
+        channels = 1 if all(one.is_grey for one in train) else 3
+    side, first = settings.image_side, train[0].info
+    return channels, side or first.height, side or first.width
 
 
 def _look(settings: PictureSettings, item: Item) -> tuple[ImageInfo, int, bool, int | None, bytes]:

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from tunebox.data.image_set import ImageSet
 from tunebox.data.settings import LabelNoiseSettings
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.errors import DataError
 
 
-def with_label_noise(images: ImageSet, settings: LabelNoiseSettings, seed: int) -> ImageSet:
+def with_label_noise(images: AnyImageSet, settings: LabelNoiseSettings, seed: int) -> AnyImageSet:
     """Return the same images, of which a share of each class has a wrong label.
 
     Of n images of a class ``round(rate * n)`` are changed, always to another class. With one seed

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import torch
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.errors import DataError
 
 _SHOWN = 8
 
 
 def match_classes(
-    images: ImageSet, num_classes: int, names: tuple[str, ...] | None
-) -> tuple[ImageSet, list[str]]:
+    images: AnyImageSet, num_classes: int, names: tuple[str, ...] | None
+) -> tuple[AnyImageSet, list[str]]:
     """Return ``images`` with the labels of a model, and a line for each thing that is odd.
 
     Args:

@@ -1,5 +1,7 @@
 """The three parts of a data set: train and validation together, test apart."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,18 +10,42 @@ from tunebox.data.image_set import ImageSet
 from tunebox.data.label_noise import with_label_noise
 from tunebox.data.settings import DataSettings, SplitPart
 from tunebox.data.split import stratified_split, stratified_subset
+from tunebox.data.stored_set import AnyImageSet, StoredSet
 
 
 @dataclass(frozen=True)
 class TrainingParts:
-    """What a search may see."""
+    """What a search may see, in memory."""
 
     train: ImageSet
     validation: ImageSet
 
 
-def load_training_parts(settings: DataSettings) -> TrainingParts:
-    """Return the train and the validation part, on the CPU.
+@dataclass(frozen=True)
+class OpenedParts:
+    """What a search may see, in memory or in files."""
+
+    train: AnyImageSet
+    validation: AnyImageSet
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the images that are in files."""
+        return sum(
+            part.num_bytes for part in (self.train, self.validation) if isinstance(part, StoredSet)
+        )
+
+    def resident(self) -> TrainingParts:
+        """Return all images in memory, on the devices of their labels."""
+        return TrainingParts(_resident(self.train), _resident(self.validation))
+
+    def to(self, device: torch.device | str) -> OpenedParts:
+        """Return the same images on ``device``; those in files come to it when they are read."""
+        return OpenedParts(self.train.to(device), self.validation.to(device))
+
+
+def open_training_parts(settings: DataSettings) -> OpenedParts:
+    """Return the train and the validation part, on the CPU, in memory or in files.
 
     The division depends on ``split_seed``, unless the authors of the data chose the validation
     images. Which images are validation images does not depend on ``train_images``. The labels of
@@ -30,7 +56,7 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
             does not fit the data.
     """
     generator = torch.Generator().manual_seed(settings.split_seed)
-    rest = _load_part(settings, "train", generator)
+    rest = _open_part(settings, "train", generator)
     if rest.is_validation is None:
         train, validation = stratified_split(rest.labels, settings.validation_fraction, generator)
     else:
@@ -41,10 +67,15 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
     train_part = rest.select(train)
     if settings.label_noise is not None:
         train_part = with_label_noise(train_part, settings.label_noise, settings.split_seed)
-    return TrainingParts(train_part, rest.select(validation))
+    return OpenedParts(train_part, rest.select(validation))
 
 
-def load_test_part(settings: DataSettings) -> ImageSet:
+def load_training_parts(settings: DataSettings) -> TrainingParts:
+    """Return what `open_training_parts` does, in memory."""
+    return open_training_parts(settings).resident()
+
+
+def open_test_part(settings: DataSettings) -> AnyImageSet:
     """Return the test part, on the CPU. For final evaluations: nothing that selects may see it.
 
     The same for every ``validation_fraction`` and ``train_images``.
@@ -52,12 +83,21 @@ def load_test_part(settings: DataSettings) -> ImageSet:
     Raises:
         DataError: Files are absent or damaged.
     """
-    return _load_part(settings, "test", torch.Generator().manual_seed(settings.split_seed))
+    return _open_part(settings, "test", torch.Generator().manual_seed(settings.split_seed))
 
 
-def _load_part(settings: DataSettings, part: SplitPart, generator: torch.Generator) -> ImageSet:
+def load_test_part(settings: DataSettings) -> ImageSet:
+    """Return what `open_test_part` does, in memory."""
+    return _resident(open_test_part(settings))
+
+
+def _resident(images: AnyImageSet) -> ImageSet:
+    return images.resident() if isinstance(images, StoredSet) else images
+
+
+def _open_part(settings: DataSettings, part: SplitPart, generator: torch.Generator) -> AnyImageSet:
     settings.prepare()
-    images = settings.build(part)
+    images = settings.open(part)
     if settings.seeded_test_fraction is None:
         return images
     chosen = images.is_validation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tunebox.data.inspection import Inspection
     from tunebox.data.listing import Listing
     from tunebox.data.read_files import Progress
+    from tunebox.data.stored_set import AnyImageSet
 
 _Level = Annotated[float, Field(ge=0, le=1)]
 _Colour = Annotated[tuple[_Level, _Level, _Level], Field(strict=False)]
@@ -30,6 +32,7 @@ class PictureSettings(DataSettings):
     background: _Level | _Colour | None = None  # what is seen through transparent pixels
     bad_files: Literal["error", "skip"] = "error"  # what to do with files that cannot be read
     test_fraction: float = Field(0.2, gt=0, lt=1)  # used if the files have no test part
+    cache: str | None = None  # folder of decoded images; null: ~/.cache/tunebox/decoded
 
     @model_validator(mode="after")
     def _range_rises(self) -> Self:
@@ -72,9 +75,21 @@ class PictureSettings(DataSettings):
         self.check()
         return inspect_pictures(self, progress)
 
-    def build(self, part: SplitPart) -> ImageSet:
+    @property
+    def cache_folder(self) -> Path:
+        """The folder of decoded images."""
+        return Path(self.cache or "~/.cache/tunebox/decoded").expanduser()
+
+    def open(self, part: SplitPart, progress: Progress | None = None) -> AnyImageSet:
         """Return the images of a part; without a test part ``train`` has all."""
-        from tunebox.data.pictures import load_pictures
+        from tunebox.data.pictures import open_pictures
 
         self.check()
-        return load_pictures(self, part if self.has_test_part else "train")
+        return open_pictures(self, part if self.has_test_part else "train", progress)
+
+    def build(self, part: SplitPart) -> ImageSet:
+        """Return the images of a part in memory."""
+        from tunebox.data.stored_set import StoredSet
+
+        opened = self.open(part)
+        return opened.resident() if isinstance(opened, StoredSet) else opened

@@ -65,25 +65,17 @@ def common_bits(bits: Sequence[int]) -> int:
     return max([8, *bits])
 
 
-def stacked(images: list[np.ndarray], bits: Sequence[int], to_bits: int) -> np.ndarray:
-    """Return images of one size as an array, ``(N, C, H, W)``; ``images`` is emptied meanwhile.
-
-    C is 3 if an image has colours, else 1. Grey images among them have the same value in all
-    channels. Images of 8 bits among deeper ones are scaled, so that their white is the white of the
-    rest.
+def row_of(image: np.ndarray, bits: int, channels: int, to_bits: int) -> np.ndarray:
+    """Return an image with the channels and the depth of its data set.
 
     Args:
-        images: Each ``(C, H, W)``, uint8 or uint16.
-        bits: Depth of each image.
-        to_bits: Depth of the result: uint8 up to 8, else uint16.
+        image: ``(C, H, W)``, uint8 or uint16; with one channel, that is repeated.
+        bits: White of the image is ``2**bits - 1``.
+        channels: Channels of the result.
+        to_bits: Depth of the result: uint8 up to 8, else uint16. An image of 8 bits is scaled to a
+            greater depth, so that its white becomes the white of the result.
     """
-    channels = max(len(image) for image in images)
-    dtype = np.uint8 if to_bits <= 8 else np.uint16
-    result = np.empty((len(images), channels, *images[0].shape[1:]), dtype)
-    for index, depth in enumerate(bits):
-        image = images[index]
-        images[index] = image[:0]  # its memory can be used for the result
-        if depth <= 8 < to_bits:
-            image = np.rint(image * ((2**to_bits - 1) / 255))
-        result[index] = image
-    return result
+    if bits <= 8 < to_bits:
+        image = np.rint(image * ((2**to_bits - 1) / 255))
+    image = image.astype(np.uint8 if to_bits <= 8 else np.uint16, copy=False)
+    return np.broadcast_to(image, (channels, *image.shape[1:]))

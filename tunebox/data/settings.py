@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tunebox.data.image_set import ImageSet
     from tunebox.data.inspection import Inspection
     from tunebox.data.read_files import Progress
+    from tunebox.data.stored_set import AnyImageSet
 
 SplitPart: TypeAlias = Literal["train", "test"]
 Bits: TypeAlias = Literal["auto", 8, 10, 12, 14, 16]
@@ -102,6 +103,15 @@ class DataSettings(Part):
             DataError: Files are missing or damaged.
         """
         raise NotImplementedError
+
+    def open(self, part: SplitPart, progress: Progress | None = None) -> AnyImageSet:
+        """Return a part of the data set as `build` does, or in a file if it may be large.
+
+        Args:
+            part: As in `build`.
+            progress: Called with the number of images that are decoded, and of all images.
+        """
+        return self.build(part)
 
 
 class OwnDataSettings(DataSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.metrics.apgd import ApgdSettings
 from tunebox.metrics.certified import CertifiedSettings
 from tunebox.metrics.pgd import PgdSettings
@@ -23,7 +23,9 @@ _EPSILONS: dict[Norm, tuple[float, ...]] = {
 _RADII = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)  # in standard deviations of the noise
 
 
-def attack_rows(model: Classifier, test: ImageSet, seed: int, images: int) -> list[RobustnessRow]:
+def attack_rows(
+    model: Classifier, test: AnyImageSet, seed: int, images: int
+) -> list[RobustnessRow]:
     """Return rows under PGD with 20 steps and APGD with 50, in L-inf and L2.
 
     Args:
@@ -52,7 +54,7 @@ def attack_rows(model: Classifier, test: ImageSet, seed: int, images: int) -> li
 
 
 def certified_rows(
-    model: Classifier, test: ImageSet, *, seed: int, images: int, samples: int, std: float
+    model: Classifier, test: AnyImageSet, *, seed: int, images: int, samples: int, std: float
 ) -> tuple[list[RobustnessRow], dict[str, float]]:
     """Return the certified accuracy at several radii, and numbers about the smoothed model.
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.models.base import Classifier
 from tunebox.noise.base import Perturbation
 from tunebox.noise.gaussian import GaussianSettings
@@ -27,7 +27,7 @@ _BATCH_SIZE = 512
 
 
 def correct_times_numbers(
-    model: Classifier, images: ImageSet, curvatures: NDArray[np.float64], seed: int
+    model: Classifier, images: AnyImageSet, curvatures: NDArray[np.float64], seed: int
 ) -> dict[str, float]:
     """Return how the curvature goes with the number of noisy copies that are classified correctly.
 
@@ -57,7 +57,7 @@ def correct_times_numbers(
 
 
 def correct_times(
-    model: Classifier, images: ImageSet, perturb: Perturbation, seed: int
+    model: Classifier, images: AnyImageSet, perturb: Perturbation, seed: int
 ) -> NDArray[np.int64]:
     """Return how many of ten noisy copies of each image are classified correctly, ``(N,)``."""
     with torch.no_grad(), evaluation_mode(model), full_float32(model.mean.device):

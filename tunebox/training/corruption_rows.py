@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.errors import DataError, reading
 from tunebox.models.base import Classifier
 from tunebox.noise.corruptions import COMMON, NAMES, OF_COLOR, SEVERITIES, CorruptionSettings
@@ -42,7 +43,7 @@ class CorruptionRow(Protocol):
         """Share of correct predictions."""
 
 
-def corruption_rows(model: Classifier, test: ImageSet, seed: int) -> list[RobustnessRow]:
+def corruption_rows(model: Classifier, test: AnyImageSet, seed: int) -> list[RobustnessRow]:
     """Return a row for each corruption and severity; those of colours need three channels."""
     has_colors = test.image_shape[0] == 3
     rows = []

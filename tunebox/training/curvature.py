@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.metrics.curvature import curvatures
 from tunebox.models.base import Classifier
 from tunebox.training.evaluate import clean_batches
 from tunebox.training.precision import evaluation_mode, full_float32
 
+_MOST_VALUES = 1 << 21  # of the images at a time: the directions take many times as much
+
 
 def curvature(
     model: Classifier,
-    images: ImageSet,
+    images: AnyImageSet,
     *,
     seed: int,
     step: float = 1e-2,
@@ -32,5 +36,6 @@ def curvature(
         num_directions: Gradients for each image, besides the one at the image.
         batch_size: Images at a time.
     """
+    at_once = min(batch_size, max(1, _MOST_VALUES // math.prod(images.image_shape)))
     with evaluation_mode(model), full_float32(model.mean.device):
-        return curvatures(model, clean_batches(images, batch_size), num_directions, step, seed)
+        return curvatures(model, clean_batches(images, at_once), num_directions, step, seed)

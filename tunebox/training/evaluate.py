@@ -5,13 +5,15 @@ Shapes: B images, C channels, H x W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from tunebox.data.image_set import ImageSet, to_unit_range
+from tunebox.data.image_set import to_unit_range
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.metrics.accuracy import accuracy
 from tunebox.metrics.cross_entropy import cross_entropy
 from tunebox.metrics.settings import ModelMetricSettings
@@ -24,27 +26,39 @@ if TYPE_CHECKING:
     from tunebox.metrics.metric import Compute, Metric
 
 _CPU_BATCH = 128
+_CPU_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 224 x 224 pixels in colour
+_BATCH_VALUES = 1 << 24  # of a batch, 64 MiB in float32: 111 images of 224 x 224 in colour
 _KEEP_BYTES = 128 * 2**20  # noisy images up to this size are kept; larger ones are drawn again
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W) in [0, 1], labels (B,)
 
 
-def clean_batches(images: ImageSet, batch_size: int) -> Iterator[Batch]:
+def clean_batches(images: AnyImageSet, batch_size: int) -> Iterator[Batch]:
     """Give all images in order, float32 in [0, 1], the last batch maybe smaller."""
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        yield to_unit_range(images.images[rows], images.bits), images.labels[rows]
+    groups = torch.arange(len(images), device=images.device).split(  # type: ignore[no-untyped-call]
+        fitting(batch_size, images)
+    )
+    for batch, rows in zip(images.batches_at(groups), groups, strict=True):
+        yield to_unit_range(batch, images.bits), images.labels[rows]
+
+
+def fitting(batch_size: int, images: AnyImageSet) -> int:
+    """Return how many images are evaluated at once: fewer of those that are large.
+
+    It depends on nothing but the images, so that the noise is the same on every machine.
+    """
+    return min(batch_size, max(1, _BATCH_VALUES // math.prod(images.image_shape)))
 
 
 def noisy_batches(
-    images: ImageSet, perturb: Perturbation, *, seed: int, num_draws: int, batch_size: int
+    images: AnyImageSet, perturb: Perturbation, *, seed: int, num_draws: int, batch_size: int
 ) -> Iterator[Batch]:
     """Give ``num_draws`` noisy copies of all images, the same ones at every call.
 
     The noise is drawn on the CPU: it is the same on every kind of device. It depends on
-    ``batch_size``.
+    ``batch_size``, for large images on `fitting`.
     """
-    device = images.images.device
+    device = images.device
     generator = torch.Generator().manual_seed(seed)
     for _ in range(num_draws):
         for batch, labels in clean_batches(images, batch_size):
@@ -75,7 +89,7 @@ def computed(
 
 
 def measured(
-    model: Classifier, images: ImageSet, part: ModelMetricSettings, *, seed: int, batch_size: int
+    model: Classifier, images: AnyImageSet, part: ModelMetricSettings, *, seed: int, batch_size: int
 ) -> dict[str, float]:
     """Return the metrics of ``part`` under the names that are reported.
 
@@ -94,14 +108,14 @@ def measured(
 
 
 def batches_of(
-    model: Classifier, images: ImageSet, count: int | None, batch_size: int
+    model: Classifier, images: AnyImageSet, count: int | None, batch_size: int
 ) -> list[Batch]:
     """Return ``count`` images taken evenly, None for all, in batches that suit the device."""
     chosen = images if count is None else evenly(images, count)
     return list(_parts(clean_batches(chosen, batch_size), model.mean.device))
 
 
-def evenly(images: ImageSet, count: int) -> ImageSet:
+def evenly(images: AnyImageSet, count: int) -> AnyImageSet:
     """Return ``count`` images taken evenly from ``images``; all if there are no more."""
     count = min(count, len(images))
     return images.select(torch.arange(count, device=images.labels.device) * len(images) // count)
@@ -113,7 +127,9 @@ def _parts(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     On a CPU a convolution of a large batch leaves the caches and takes up to 2.5 times as long.
     """
     for images, labels in batches:
-        size = _CPU_BATCH if device.type == "cpu" else len(images)
+        size = len(images)
+        if device.type == "cpu":
+            size = min(_CPU_BATCH, max(1, _CPU_VALUES // max(1, images[:1].numel())))
         for start in range(0, len(images), size):
             yield images[start : start + size], labels[start : start + size]
 
@@ -126,7 +142,7 @@ class Evaluator:
         settings: The metrics, the noise, its seed and how many noisy copies there are.
     """
 
-    def __init__(self, validation: ImageSet, settings: EvaluationSettings) -> None:
+    def __init__(self, validation: AnyImageSet, settings: EvaluationSettings) -> None:
         self._validation = validation
         self._settings = settings
         self._perturb = settings.noise.build()
@@ -176,7 +192,8 @@ class Evaluator:
             num_draws=self._settings.num_draws,
             batch_size=self._settings.batch_size,
         )
-        num_bytes = 4 * self._validation.images.numel() * self._settings.num_draws
+        num_values = len(self._validation) * math.prod(self._validation.image_shape)
+        num_bytes = 4 * num_values * self._settings.num_draws
         if num_bytes > _KEEP_BYTES:
             return batches
         self._kept = list(batches)

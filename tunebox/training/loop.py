@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tunebox.data.batches import batches
 from tunebox.data.batches import num_batches as count_batches
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.losses.base import WeightedLosses
 from tunebox.models.base import Classifier
 from tunebox.training.draws import EpochDraws
@@ -38,7 +38,7 @@ class Trainer:
 
 
 def train_epoch(
-    trainer: Trainer, train: ImageSet, draws: EpochDraws, epoch: int
+    trainer: Trainer, train: AnyImageSet, draws: EpochDraws, epoch: int
 ) -> dict[str, float]:
     """Train on every batch of ``train`` once; ``epoch`` are done before.
 
@@ -53,7 +53,7 @@ def train_epoch(
     start = checked = time.perf_counter()
     trainer.model.train()
     trainer.losses.train()
-    sums = torch.zeros(1 + len(trainer.losses.names), device=train.images.device)
+    sums = torch.zeros(1 + len(trainer.losses.names), device=train.device)
     num_images = num_batches = 0
     batches_per_epoch = count_batches(len(train), trainer.batch_size)
     learning_rate = math.nan

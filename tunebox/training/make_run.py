@@ -7,10 +7,11 @@ from collections.abc import Collection
 
 import torch
 
-from tunebox.data.parts import TrainingParts, load_training_parts
+from tunebox.data.parts import OpenedParts, open_training_parts
 from tunebox.data.settings import DataSettings
 from tunebox.spec.own_trial import OwnTrialConfig
 from tunebox.spec.trial_kinds import AnyTrialConfig
+from tunebox.training.at_hand import in_memory_if_small
 from tunebox.training.own_trial_run import OwnTrialRun
 from tunebox.training.run import Run
 from tunebox.training.trial_run import TrialRun
@@ -47,6 +48,6 @@ def make_run(
 
 
 @functools.lru_cache(maxsize=1)
-def _training_parts(settings: DataSettings) -> TrainingParts:
+def _training_parts(settings: DataSettings) -> OpenedParts:
     """Load the images once per process; the settings are frozen and therefore hashable."""
-    return load_training_parts(settings)
+    return in_memory_if_small(open_training_parts(settings))

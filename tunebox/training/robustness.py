@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tunebox.data.image_set import ImageSet
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.metrics.catalogue import DEFAULT_COMPUTED
 from tunebox.models.base import Classifier
 from tunebox.noise.down_up import DownUpSettings
@@ -95,7 +95,7 @@ class Extras:
 
 def evaluate_robustness(
     model: Classifier,
-    test: ImageSet,
+    test: AnyImageSet,
     *,
     seed: int,
     device: torch.device | str,
@@ -139,7 +139,7 @@ def evaluate_robustness(
 
 
 def _extra_rows(
-    model: Classifier, test: ImageSet, extras: Extras, seed: int, std: float
+    model: Classifier, test: AnyImageSet, extras: Extras, seed: int, std: float
 ) -> tuple[list[RobustnessRow], dict[str, float]]:
     rows: list[RobustnessRow] = []
     numbers: dict[str, float] = {}
@@ -176,7 +176,7 @@ def summarize_curvature(curvatures: Tensor) -> CurvatureSummary:
     return CurvatureSummary(len(curvatures), curvatures.mean().item(), median, low, high)
 
 
-def _perturbations(test: ImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
+def _perturbations(test: AnyImageSet) -> list[tuple[str, str, float, NoiseSettings]]:
     """Return name, name of the strength, strength and settings of each row."""
     _, height, width = test.image_shape
     sizes = sorted({max(1, round(share * min(height, width))) for share in _PATCH_SHARES})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from tunebox.data.image_set import ImageSet
-from tunebox.data.parts import load_test_part
+from tunebox.data.parts import open_test_part
 from tunebox.data.settings import DataSettings
+from tunebox.data.stored_set import AnyImageSet
 from tunebox.errors import DataError
 from tunebox.models.base import Classifier
 from tunebox.spec.trial_config import TrialConfig
@@ -34,5 +34,5 @@ def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float
 
 
 @functools.lru_cache(maxsize=1)
-def _test_part(settings: DataSettings) -> ImageSet:
-    return load_test_part(settings)
+def _test_part(settings: DataSettings) -> AnyImageSet:
+    return open_test_part(settings)

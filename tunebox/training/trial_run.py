@@ -11,7 +11,7 @@ import torch
 
 from tunebox.data.batches import num_batches
 from tunebox.data.facts import DataFacts
-from tunebox.data.parts import TrainingParts, load_training_parts
+from tunebox.data.parts import OpenedParts, TrainingParts, open_training_parts
 from tunebox.losses.base import build_losses
 from tunebox.metrics.catalogue import COLLAPSED
 from tunebox.metrics.metric import Metric
@@ -20,6 +20,7 @@ from tunebox.models.build import build_classifier
 from tunebox.models.layer_groups import freeze_layers, trained_parameters
 from tunebox.optim.settings import build_optimizer
 from tunebox.spec.trial_config import TrialConfig
+from tunebox.training.at_hand import on_device
 from tunebox.training.draws import EpochDraws
 from tunebox.training.evaluate import Evaluator
 from tunebox.training.loop import Trainer, train_epoch
@@ -59,7 +60,7 @@ class TrialRun:
         seed: int,
         max_epochs: int,
         device: torch.device | str,
-        parts: TrainingParts | None = None,
+        parts: TrainingParts | OpenedParts | None = None,
         rungs: Collection[int] = (),
     ) -> None:
         if max_epochs < 1:
@@ -71,11 +72,10 @@ class TrialRun:
         self._device = torch.device(device)
         self._seed = seed if config.training.seed is None else config.training.seed
         self._train_seconds = 0.0
-        parts = load_training_parts(config.data) if parts is None else parts
-        self._train = parts.train.to(self._device)
-        validation = parts.validation.to(self._device)
-        self._parts = TrainingParts(self._train, validation)
-        self._evaluate = Evaluator(validation, config.evaluation)
+        parts = open_training_parts(config.data) if parts is None else parts
+        self._parts = on_device(parts, self._device)
+        self._train = self._parts.train
+        self._evaluate = Evaluator(self._parts.validation, config.evaluation)
         self._trainer = self._build_trainer(config)
 
     @property

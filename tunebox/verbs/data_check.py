@@ -32,7 +32,7 @@ def inspect_data(data: DataSettings, note: Callable[[str], None]) -> "Inspection
         DataError: Files are missing or damaged; says which.
     """
     data.check()
-    inspection = data.inspect(_paced(note))
+    inspection = data.inspect(_paced(note, "read"))
     note_inspection(inspection, note)
     return inspection
 
@@ -53,7 +53,19 @@ def write_bad_files(bad: Sequence["BadFile"], path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _paced(note: Callable[[str], None]) -> Callable[[int, int], None]:
+def store_data(data: DataSettings, note: Callable[[str], None]) -> None:
+    """Decode the images for training into the cache of this machine, if they are many.
+
+    Raises:
+        DataError: The cache cannot be written, or files have changed in the meantime.
+    """
+    from tunebox.data.picture_settings import PictureSettings
+
+    if isinstance(data, PictureSettings):
+        data.open("train", _paced(note, "decoded"))
+
+
+def _paced(note: Callable[[str], None], what: str) -> Callable[[int, int], None]:
     """Return a progress function that notes a line every few seconds."""
     last = time.monotonic()
 
@@ -61,6 +73,6 @@ def _paced(note: Callable[[str], None]) -> Callable[[int, int], None]:
         nonlocal last
         if time.monotonic() - last > _PAUSE_SECONDS:
             last = time.monotonic()
-            note(f"data: {done:,} of {total:,} images read")
+            note(f"data: {done:,} of {total:,} images {what}")
 
     return progress

@@ -22,8 +22,8 @@ from tunebox.tracking.single_run import record_evaluation
 from tunebox.tracking.stores import public_uri, resolve_tracking_uri
 
 if TYPE_CHECKING:
-    from tunebox.data.image_set import ImageSet
     from tunebox.data.settings import DataSettings
+    from tunebox.data.stored_set import AnyImageSet
     from tunebox.models.trained import ModelFormat
     from tunebox.training.robustness import RobustnessReport
 
@@ -164,7 +164,9 @@ def _count_look(model: Path, out: Path) -> list[str]:
     return [] if line is None else [line]
 
 
-def load_test_images(data: "DataSettings", format: "ModelFormat") -> tuple["ImageSet", list[str]]:
+def load_test_images(
+    data: "DataSettings", format: "ModelFormat"
+) -> tuple["AnyImageSet", list[str]]:
     """Return the test part as a model takes it, its classes matched by name.
 
     Args:
@@ -178,9 +180,9 @@ def load_test_images(data: "DataSettings", format: "ModelFormat") -> tuple["Imag
         DataError: The data are missing or damaged, or the model cannot judge them.
     """
     from tunebox.data.match_classes import match_classes
-    from tunebox.data.parts import load_test_part
+    from tunebox.data.parts import open_test_part
 
-    test = load_test_part(data.for_channels(format.channels))
+    test = open_test_part(data.for_channels(format.channels))
     if test.image_shape != format.image_shape:
         given, taken = ("x".join(map(str, one)) for one in (test.image_shape, format.image_shape))
         raise DataError(

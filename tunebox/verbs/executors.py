@@ -13,10 +13,10 @@ from tunebox.errors import ClusterError
 from tunebox.spec.search_settings import IN_PROCESS
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.tracking.stores import public_uri
-from tunebox.verbs.data_check import data_are_here, inspect_data, note_inspection
+from tunebox.verbs.data_check import data_are_here, inspect_data, note_inspection, store_data
 
 if TYPE_CHECKING:
-    from tunebox.data.read_files import BadFile
+    from tunebox.data.inspection import Inspection
     from tunebox.decisions.state import SearchState
     from tunebox.engine.executor import Executor
     from tunebox.engine.nodes.preparation import NodeReport
@@ -39,7 +39,8 @@ def prepared_executor(
     if not num_trials:
         yield spec, NodeReport()
     elif spec.search.address == IN_PROCESS:
-        yield spec, NodeReport(bad_files=_inspect_data(spec, note) or [])
+        inspection = _inspect_data(spec, note)
+        yield spec, NodeReport(bad_files=[] if inspection is None else inspection.bad)
     else:
         with _prepared_cluster(spec, note) as prepared:
             yield prepared
@@ -55,23 +56,25 @@ def _prepared_cluster(
         trial_resources,
     )
     from tunebox.engine.nodes.cluster import connect, would_start_ray
+    from tunebox.engine.nodes.memory import fit_into_memory
     from tunebox.engine.nodes.preparation import inspect_on_a_node, prepare_nodes
 
     joins = not would_start_ray(spec.search.address)
     if joins:
         _check_command_line()
-    bad_files = _inspect_data(spec, note, may_be_elsewhere=joins)  # before Ray, which takes seconds
+    inspection = _inspect_data(spec, note, may_be_elsewhere=joins)  # before Ray: that takes seconds
     with connect(spec.search.address) as cluster:
         request = trial_resources(spec.search)
         waits = check_capacity(spec.search, request)
         data = spec.first_trial().data
         report = prepare_nodes(request, Path(spec.search.out), data)
-        if bad_files is None and data is not None:
+        if inspection is None:
+            assert data is not None
             inspection = inspect_on_a_node(request, data, report.excluded)
             note_inspection(inspection, note)
-            bad_files = inspection.bad
-        report.bad_files.extend(bad_files or [])
-        report.notes.extend([waits] if waits else [])
+        report.bad_files.extend(inspection.bad)
+        limit, line = fit_into_memory(spec, request, inspection, report.excluded)
+        report.notes.extend(filter(None, [waits, line]))
         for line in (f"{spec.search.name}: {cluster}", *report.notes):
             note(line)
         if spec.search.gpus_per_trial == "auto":
@@ -80,7 +83,8 @@ def _prepared_cluster(
             note(line)
             report.notes.append(line)  # a user who watches from a laptop sees only the notes
         settled = {"cpus_per_trial": request["CPU"], "gpus_per_trial": request["GPU"]}
-        yield replace(spec, search=spec.search.model_copy(update=settled)), report
+        changes = {**settled, "max_concurrent": limit}
+        yield replace(spec, search=spec.search.model_copy(update=changes)), report
 
 
 def make_executor(
@@ -119,11 +123,15 @@ def _check_command_line() -> None:
 
 def _inspect_data(
     spec: SearchSpec, note: Callable[[str], None], may_be_elsewhere: bool = False
-) -> list["BadFile"] | None:
-    """Return the images that trials leave out; None if the data are on other machines."""
+) -> "Inspection | None":
+    """Return what is in the data; None if they are on other machines."""
+    from tunebox.data.inspection import Inspection
+
     data = spec.first_trial().data
     if data is None or data.code is not None:  # code of the user's own looks after its data itself
-        return []
+        return Inspection()
     if may_be_elsewhere and not data_are_here(data):
         return None
-    return inspect_data(data, note).bad
+    inspection = inspect_data(data, note)
+    store_data(data, note)
+    return inspection

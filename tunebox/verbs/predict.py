@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebox.data.class_folders import images_below
+from tunebox.data.decode import read_fitted
 from tunebox.data.image_file import ImageFileError, ImageInfo
 from tunebox.data.listing import FileItem
 from tunebox.data.picture_settings import PictureSettings
-from tunebox.data.pictures import read_fitted
-from tunebox.data.pixels import stacked
+from tunebox.data.pixels import row_of
 from tunebox.data.read_files import BadFile, Read, read_files
 from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.errors import DataError, reading
@@ -168,7 +168,7 @@ def _read_one(
             f"has {width}x{height} pixels, and the model takes {format.width}x{format.height}"
         )
     white = max(format.bits, depth) if settings.bits == "auto" else settings.bits
-    return stacked([pixels], [depth], white)[0], white, info
+    return row_of(pixels, depth, len(pixels), white).copy(), white, info
 
 
 def _as_image(read: "Read[tuple[np.ndarray, int, ImageInfo]]") -> _Image:

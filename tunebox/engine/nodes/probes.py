@@ -79,6 +79,25 @@ def num_torch_gpus() -> int:
     return int(done.stdout)
 
 
+def memory() -> dict[str, int]:
+    """Return the bytes of memory ``total`` and ``used`` of the node, or of its container."""
+    import psutil  # Ray brings it
+
+    host = psutil.virtual_memory()
+    found = {"total": int(host.total), "used": int(host.total - host.available)}
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        lines = (group / "memory.stat").read_text().splitlines()
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return found
+    if limit < found["total"]:
+        files = dict(line.split() for line in lines).get("inactive_file", "0")
+        found = {"total": limit, "used": used - int(files)}
+    return found
+
+
 def clock() -> float:
     """Return the node's time in seconds since the epoch."""
     return time.time()

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +26,12 @@ from tunebox.engine.executor import Executor
 from tunebox.engine.nodes.capacity import trial_resources
 from tunebox.engine.nodes.placement import TrialPlacement
 from tunebox.engine.nodes.shared_folder import marked_folder
-from tunebox.engine.ray.lost_trials import is_counted_by_ray, reason, was_given_back
+from tunebox.engine.ray.lost_trials import (
+    is_counted_by_ray,
+    ran_out_of_memory,
+    reason,
+    was_given_back,
+)
 from tunebox.engine.ray.not_pickled import NotPickled
 from tunebox.engine.ray.scheduler import TuneScheduler
 from tunebox.engine.ray.trainable import TrialTrainable
@@ -73,6 +79,7 @@ class RayTuneExecutor(Executor):
         """Run trials until the search has none left or has a reason to stop."""
         os.environ.update(_RAY_SETTINGS)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the search
+        slots = Slots(self._spec.search.max_concurrent)
         placement = TrialPlacement(trial_resources(self._spec.search), self._excluded)
         with (
             marked_folder(self._root / ".nodes") as mark,
@@ -80,7 +87,7 @@ class RayTuneExecutor(Executor):
             tempfile.TemporaryDirectory(prefix="tunebox-", ignore_cleanup_errors=True) as storage,
         ):
             tune_config = tune.TuneConfig(
-                search_alg=TuneSearcher(search, self._spec, self._rungs, self._root),
+                search_alg=TuneSearcher(search, self._spec, self._rungs, self._root, slots),
                 scheduler=TuneScheduler(search, placement, mark),
                 num_samples=-1,  # the searcher says when there are no more
                 reuse_actors=True,
@@ -91,12 +98,38 @@ class RayTuneExecutor(Executor):
                 name="ray",
                 storage_path=storage,
                 stop=_Stop(search),
-                callbacks=[TuneCallback(search)],
+                callbacks=[TuneCallback(search, slots)],
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=self._spec.search.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours
             )
             tune.Tuner(TrialTrainable, tune_config=tune_config, run_config=run_config).fit()
+
+
+@dataclass
+class Slots:
+    """How many trials may run at once, and which do.
+
+    Attributes:
+        limit: The largest number of trials; None for any.
+        active: Ray's ids of the trials that run or wait to start again.
+    """
+
+    limit: int | None
+    active: set[str] = field(default_factory=set)
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether no further trial may start."""
+        return self.limit is not None and len(self.active) >= self.limit
+
+    def lower(self) -> bool:
+        """Allow one trial less than run now, but one; return whether that changes anything."""
+        lowered = max(1, len(self.active) - 1)
+        if self.limit is not None and self.limit <= lowered:
+            return False
+        self.limit = lowered
+        return True
 
 
 class TuneSearcher(NotPickled, Searcher):  # type: ignore[misc]
@@ -107,24 +140,28 @@ class TuneSearcher(NotPickled, Searcher):  # type: ignore[misc]
     """
 
     def __init__(
-        self, search: RunningSearch, spec: SearchSpec, rungs: tuple[int, ...], root: Path
+        self,
+        search: RunningSearch,
+        spec: SearchSpec,
+        rungs: tuple[int, ...],
+        root: Path,
+        slots: Slots | None = None,
     ) -> None:
         super().__init__()
         self._search = search
         self._spec = spec
         self._rungs = rungs
         self._folder = SearchFolder(root)
-        self._active: set[str] = set()
+        self._slots = Slots(spec.search.max_concurrent) if slots is None else slots
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the config of the next trial, None while there is none, at last FINISHED."""
-        limit = self._spec.search.max_concurrent
-        if limit is not None and len(self._active) >= limit:
+        if self._slots.are_taken:
             return None
         start = self._search.next_trial()
         if start is None:  # a report of a trial that runs may promote one that is paused
-            return None if self._active else str(Searcher.FINISHED)
-        self._active.add(trial_id)
+            return None if self._slots.active else str(Searcher.FINISHED)
+        self._slots.active.add(trial_id)
         task = trial_task(self._spec, start, self._rungs, self._folder)
         return {"trial_id": start.trial_id, "task": vars(task)}
 
@@ -135,14 +172,15 @@ class TuneSearcher(NotPickled, Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Count one active trial less; its reports arrived through the scheduler."""
-        self._active.discard(trial_id)
+        self._slots.active.discard(trial_id)
 
 
 class TuneCallback(NotPickled, Callback):  # type: ignore[misc]
     """Reports starts and ends of Ray's trials to the search, in the driver's only thread."""
 
-    def __init__(self, search: RunningSearch) -> None:
+    def __init__(self, search: RunningSearch, slots: Slots | None = None) -> None:
         self._search = search
+        self._slots = Slots(None) if slots is None else slots
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Handle a start, a continuation, or a restart after the loss of a worker."""
@@ -170,13 +208,16 @@ class TuneCallback(NotPickled, Callback):  # type: ignore[misc]
         if was_given_back(trial) and is_counted_by_ray(trial):
             trial.max_failures += 1
         self._search.note(f"trial {trial.config['trial_id']} starts again: {reason(trial)}")
+        if ran_out_of_memory(trial) and self._slots.lower():
+            self._search.note(f"at most {self._slots.limit} trials run at once from now on")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory too often, unless it waits to start again."""
         trial_id = trial.config["trial_id"]
         if not self._search.is_waiting(trial_id):
             why = reason(trial)
-            self._search.failed(trial_id, why, _IDS.sub("#", why), None)
+            place = "out of memory" if ran_out_of_memory(trial) else _IDS.sub("#", why)
+            self._search.failed(trial_id, why, place, None)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Let observers do their periodic work."""

@@ -1,5 +1,6 @@
 """Why Ray Tune's trials fail outside of their own code: a worker, its memory, or a node is lost."""
 
+import re
 from pathlib import Path
 
 from ray import cloudpickle
@@ -7,6 +8,13 @@ from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 
 _LOST_WORKER = ("ActorDiedError", "ActorUnavailableError", "actor died", "NodeDiedError")
+_OUT_OF_MEMORY = "running low on memory"
+_USED = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB")
+_ALLOWED = re.compile(r"exceeded threshold of (\d+)B")
+_ADVICE = (
+    "run fewer at once with --max-concurrent, or take a smaller training/batch_size, "
+    "data/image_size or model"
+)
 _SHUT_DOWN = "node was terminated expectedly"  # by a SIGTERM: as ``ray stop`` and clouds end a node
 
 
@@ -15,12 +23,30 @@ def reason(trial: Trial) -> str:
     if was_given_back(trial):
         return "its node was drained or shut down, which does not count as a failure"
     text = _last_failure(trial)
+    if _OUT_OF_MEMORY in text:
+        return f"{_describe_memory(text)}; {_ADVICE}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return "Ray gave no reason"
     if any(sign in text for sign in _LOST_WORKER):
         return f"its worker process died: {' '.join(lines[1:])}"
     return lines[-1].removeprefix("tunebox.errors.NodeError: ")
+
+
+def ran_out_of_memory(trial: Trial) -> bool:
+    """Whether a trial failed last because Ray ended it when its node was short of memory."""
+    return _OUT_OF_MEMORY in _last_failure(trial)
+
+
+def _describe_memory(text: str) -> str:
+    used, allowed = _USED.search(text), _ALLOWED.search(text)
+    numbers = ""
+    if used is not None:
+        numbers = f" ({used[1]} of {used[2]} GB were used"
+        if allowed is not None:
+            numbers += f", and Ray allows {int(allowed[1]) / 2**30:.2f}"
+        numbers += ")"
+    return f"Ray ended its worker because the memory of the node ran out{numbers}"
 
 
 def was_given_back(trial: Trial) -> bool:

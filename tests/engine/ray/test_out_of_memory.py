@@ -1,0 +1,89 @@
+"""Ray's memory killer ends the workers of a search: it ends in good order, with advice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import run_tunebox
+from tests.engine.ray.test_lost_trials import LocalTrial
+from tunebox.engine.ray.executor import Slots
+from tunebox.engine.ray.lost_trials import ran_out_of_memory, reason
+
+LOOP = """\
+import time
+
+
+def train(config, *, max_epochs):
+    kept = []
+    for epoch in range(max_epochs):
+        kept.append(b"x" * int(config["megabytes"] * 2**20))
+        time.sleep(0.2)
+        yield {"accuracy": 0.5, "size": float(epoch)}
+"""
+SEARCH = """\
+# What happens when there is too little memory?
+trial: loop.py:train
+config: {megabytes: {uniform: [300.0, 310.0]}}
+objectives:
+  accuracy: {direction: maximize, reference: 0.0}
+  size: {direction: minimize, reference: 10000}
+search: {trials: 2, max_epochs: 40, min_epochs: 40, max_failures: 1}
+"""
+MESSAGE = (
+    "1 worker(s) were killed due to the node running low on memory. Memory on the node (IP: "
+    "192.0.2.2, ID: ab) was 9.93GB used / 23.54GB limit (0.421751)\n"
+    "OOM kill reason: Memory usage 10546454528B exceeded threshold of 7582953472B (30.0%)\n"
+    "Refer to the documentation on how to address the out of memory issue: https://docs"
+)
+
+
+class KilledError(Exception):
+    """As Ray's own, which needs no Ray to be made."""
+
+
+def test_the_reason_has_numbers_and_advice(tmp_path: Path) -> None:
+    trial = LocalTrial(tmp_path, "0000", 1)
+    trial.handle_error(KilledError(MESSAGE))
+    assert ran_out_of_memory(trial)
+    assert reason(trial) == (
+        "Ray ended its worker because the memory of the node ran out (9.93 of 23.54 GB were used, "
+        "and Ray allows 7.06); run fewer at once with --max-concurrent, or take a smaller "
+        "training/batch_size, data/image_size or model"
+    )
+    trial.handle_error(ValueError("other"))
+    assert not ran_out_of_memory(trial)
+
+
+def test_fewer_trials_run_after_each_loss_but_one() -> None:
+    slots = Slots(None, {"a", "b", "c"})
+    assert slots.lower()
+    assert slots.limit == 2
+    assert slots.are_taken
+    slots.active = {"a"}
+    assert slots.lower()
+    assert slots.limit == 1
+    assert not slots.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_search_whose_trials_are_too_large_ends_in_good_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real Ray with a low threshold: no traceback, the advice at the end, and the records."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.3")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    (tmp_path / "loop.py").write_text(LOOP, encoding="utf-8")
+    (tmp_path / "s.yaml").write_text(SEARCH, encoding="utf-8")
+    done = run_tunebox("search", "s.yaml", "--name", "s", cwd=tmp_path, timeout=280)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    last = (done.stdout + done.stderr).splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Ray ended its worker because the memory of the node ran out (" in last
+    assert last.endswith("training/batch_size, data/image_size or model")
+    end = json.loads((tmp_path / "results" / "s" / "end.json").read_text(encoding="utf-8"))
+    assert any("starts again: Ray ended its worker" in line for line in end["warnings"])
