@@ -81,8 +81,9 @@ def make_model(to: Path, root: Path, **options: Any) -> ImageFolderSettings:
     parts = load_training_parts(config.data)
     channels, height, width = parts.train.image_shape
     shape = {"channels": channels, "height": height, "width": width, "num_classes": 3}
+    sides: dict[str, Any] = shape
     mean, std = parts.train.channel_mean_std()
-    model = build_classifier(config.model, **shape, mean=mean, std=std, seed=2)
+    model = build_classifier(config.model, **sides, mean=mean, std=std, seed=2)
     weights = {
         **shape,
         "bits": parts.train.bits,
