@@ -219,6 +219,23 @@ def test_a_pick_becomes_a_version_with_an_alias(made: Made) -> None:
     assert sorted(made.models()) == sorted(made.front)
 
 
+def test_a_trial_that_is_trained_again_names_its_search_and_data(made: Made) -> None:
+    made.run()
+    out, home = made.folder.root.parent, made.folder.root.parent.parent
+    [folder] = tunebox.export("s-1", pick="knee", to=home, out=out, format=None).folders
+    trained = tunebox.train(
+        folder / "trial.yaml", max_epochs=1, out=out, to=home / "again", tracking_uri=made.uri
+    )
+    [run] = made.client.search_runs(["1"], "tags.`tunebox.kind` = 'training'")
+    assert trained.warnings == []
+    assert run.data.tags["tunebox.search"] == "s-1"
+    assert run.data.tags["tunebox.trial_id"] == folder.name
+    assert run.inputs is not None
+    [used] = run.inputs.dataset_inputs
+    described = json.loads((home / "again" / "model.json").read_bytes())
+    assert used.dataset.digest == described["data"]["sha256"][:36]
+
+
 def test_a_search_that_mlflow_does_not_have_is_one_line(made: Made) -> None:
     recorder = made.run()
     assert recorder.warnings == []
