@@ -104,3 +104,8 @@ def mlflow_runs(out: Path, filter_string: str = "") -> list[Run]:
     experiment = client.get_experiment_by_name("tunebox")
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], filter_string, max_results=5000))
+
+
+def trial_name(run: Run) -> str:
+    """Return the id of the trial of a run, or the name of the search: names are search/trial."""
+    return str(run.info.run_name).rpartition("/")[2]

@@ -91,7 +91,7 @@ MISTAKES: dict[str, Mistake] = {
     "unknown option": Mistake("search digits --trails 5", "No such option: --trails"),
     "unknown option at the top": Mistake("--trials 5 search", "No such option: --trials"),
     "missing name": Mistake("front", "Missing argument 'NAME...'; see tunebox -h"),
-    "missing option": Mistake("export made-1", "Missing option '--to'; see tunebox -h"),
+    "missing option": Mistake("attach a", "Missing option '--cluster'; see tunebox -h"),
     "missing folder": Mistake("evaluate", "Missing argument 'DIR'; see tunebox -h"),
     "missing file": Mistake("train", "Missing argument 'file'; see tunebox -h"),
     "missing value": Mistake(

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
+from tests.command_line import trial_name
 from tests.conftest import RealSearch
 from tests.faults.check_records import (
     check_front_in_mlflow,
@@ -105,7 +106,7 @@ def test_what_is_wrong_in_mlflow_is_found(
         for trial in search.log.trials.values()
         if trial.state is TrialState.FINISHED and trial not in front
     )
-    ids = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, uri)}
+    ids = {trial_name(run): run.info.run_id for run in child_runs(folder.root, uri)}
     client = MlflowClient(tracking_uri=uri)
     for check, change, undo in CHANGES:
         change(client, ids[changed])

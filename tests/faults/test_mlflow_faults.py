@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox, succeed
+from tests.command_line import SEARCH_FILE, run_tunebox, start_tunebox, succeed, trial_name
 from tests.faults.check_records import check_records, check_weights, child_runs, parent_run
 from tests.faults.faulty_proxy import Fault, FaultyProxy
 from tests.faults.mlflow_server import MlflowServer
@@ -196,7 +196,7 @@ def test_a_killed_driver_goes_on_with_the_same_runs(
     proxy.delay = 0.1
     driver = [sys.executable, "-c", DRIVER, str(folder.root), proxy.uri, "30", "20"]
     assert subprocess.run(driver, check=False).returncode == -signal.SIGKILL
-    before = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, running.uri)}
+    before = {trial_name(run): run.info.run_id for run in child_runs(folder.root, running.uri)}
     parent = parent_run(folder.root, running.uri).info.run_id
     assert "t002" in before
     search = MadeSearch(12)
@@ -207,7 +207,7 @@ def test_a_killed_driver_goes_on_with_the_same_runs(
     recorder.search_ended(interrupted=False)
     assert recorder.warnings == []
     check_records(folder.root, running.uri)
-    after = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, running.uri)}
+    after = {trial_name(run): run.info.run_id for run in child_runs(folder.root, running.uri)}
     assert before.items() <= after.items()
     assert parent_run(folder.root, running.uri).info.run_id == parent
 

@@ -21,6 +21,13 @@ SHAPE: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "num_classes": 
 
 NAMES = [f"digit {number}" for number in range(10)]
 FOUND = "1,797 images of a test"
+FACTS: dict[str, Any] = {
+    "sha256": "ab" * 32,
+    "num_images": {"train": 9, "validation": 4},
+    "values": [0.0, 1.0],
+    "brightness": [0.2, 0.4],
+    "contrast": [0.1, 0.3],
+}
 
 
 def make_classifier(spec: SearchSpec, values: Values, seed: int) -> Classifier:
@@ -63,6 +70,6 @@ def write_checkpoint(folder: SearchFolder, trial: TrialRecord, seed: int = 0) ->
     path = Path(folder.root / trial.checkpoint)
     path.parent.mkdir(parents=True)
     state = {"model": model.state_dict(), "epoch": 3}
-    meaning = {"class_names": NAMES, "bits": 8, "found": FOUND}
+    meaning = {"class_names": NAMES, "bits": 8, "found": FOUND, "data": FACTS}
     torch.save({"format": 1, **SHAPE, **meaning, "state": state}, path)
     return model

@@ -3,40 +3,27 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
 from tests.records.make_log import make_log, make_spec
-from tests.records.make_model import NAMES, write_checkpoint
+from tests.records.make_model import FACTS, NAMES, write_checkpoint
 from tunebox.records.export import export_trials
 from tunebox.records.files import write_text
 from tunebox.records.model_folder import origin_of
+from tunebox.records.model_json import Origin
 from tunebox.records.search_folder import create_folder
 from tunebox.spec.write import search_yaml
-
-FACTS: dict[str, Any] = {
-    "sha256": "ab" * 32,
-    "num_images": {"train": 9, "validation": 4},
-    "values": [0.0, 1.0],
-    "brightness": [0.2, 0.4],
-    "contrast": [0.1, 0.3],
-}
 
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    import torch
-
     folder = create_folder(tmp_path / "out", "made-1")
     write_text(folder.search_file, search_yaml(make_spec()))
     front = make_log(30).front()
     trial = next(t for t in front if t.settings["losses"] == "noisy")
     write_checkpoint(folder, trial)
-    assert trial.checkpoint is not None
-    path = folder.root / trial.checkpoint
-    torch.save({**torch.load(path, weights_only=True), "data": FACTS}, path)
     trial.last_metrics["train_loss"] = float("nan")  # which JSON has no number for
     [target] = export_trials(folder, [trial], tmp_path / "exported", format=None).folders
     return target
@@ -78,8 +65,8 @@ def test_weights_are_read_without_tunebox(exported: Path) -> None:
 
 
 def test_the_search_of_a_model(exported: Path) -> None:
-    assert origin_of(exported) == "made-1"
+    assert origin_of(exported) == Origin("made-1", exported.name)
     (exported / "model.json").unlink()
-    assert origin_of(exported) is None
+    assert origin_of(exported) == Origin()
     (exported / "origin.json").write_text('{"format": 0, "search": "old-1"}', encoding="utf-8")
-    assert origin_of(exported) == "old-1"  # of version 0.1.0
+    assert origin_of(exported) == Origin("old-1", exported.name)  # of version 0.1.0

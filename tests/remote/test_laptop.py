@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tests.command_line import SEARCH_FILE, free_port
+from tests.command_line import SEARCH_FILE, free_port, trial_name
 from tests.faults.check_records import check_records
 from tests.faults.search_process import wait_until
 from tests.parts.own_code import write_own
@@ -172,7 +172,7 @@ def test_the_front_is_in_the_pages_of_the_head(laptop: Laptop, hosts: Hosts) -> 
         pages.process.send_signal(signal.SIGINT)
         assert pages.finish() == 0
     front = trial_ids(hosts.shared / "results" / "cut", "front")
-    assert {run.info.run_name for run in runs} == set(front)
+    assert {trial_name(run) for run in runs} == set(front)
     assert front
 
 

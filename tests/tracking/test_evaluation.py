@@ -8,6 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from tunebox.errors import RecordsError
 from tunebox.records.evaluation_table import write_evaluation_table
+from tunebox.records.files import write_json
 from tunebox.reports.evaluation_picture import write_evaluation_picture
 from tunebox.tracking.single_run import record_evaluation
 
@@ -81,6 +82,17 @@ def test_an_evaluation_is_one_run(
     assert run.data.metrics["test/curvature/mean"] == 1.5
     stored = {artifact.path for artifact in client.list_artifacts(run_id)}
     assert stored == {"evaluation.parquet", "evaluation.png"}
+
+
+def test_a_model_of_a_search_names_it_in_the_run(
+    folder: Path, tmp_path: Path, make_store: Callable[[Path], str]
+) -> None:
+    write_json(folder / "model.json", {"format": 1, "search": "digits-1", "trial": "0087"})
+    uri = make_store(tmp_path / "out")
+    record_evaluation(folder, ROWS, [], tracking_uri=uri, out=tmp_path / "out", seed=4)
+    [run] = MlflowClient(tracking_uri=uri).search_runs(["1"])
+    assert run.data.tags["tunebox.search"] == "digits-1"
+    assert run.data.tags["tunebox.trial_id"] == "0087"
 
 
 def test_mlflow_being_away_is_one_clear_line(

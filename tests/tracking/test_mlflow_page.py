@@ -19,6 +19,7 @@ from tunebox.decisions.trials import TrialLog
 from tunebox.records.trial_tables import read_log
 
 pytestmark = MARKS
+NAME = "methods-1"
 
 
 @pytest.fixture
@@ -76,12 +77,15 @@ def test_the_runs_page_shows_the_front_and_nothing_else(
     browser: Any, front_page: str, log: TrialLog
 ) -> None:
     open_when_served(browser, front_page)
-    front = sorted(trial.trial_id for trial in log.front())
+    front = sorted(f"{NAME}/{trial.trial_id}" for trial in log.front())
     links = "//a[contains(@href, '/runs/')]"
     WebDriverWait(browser, WAIT).until(lambda driver: driver.find_elements(By.XPATH, links))
     time.sleep(1)  # whatever else there is comes at the same time
     names = {link.text.strip() for link in browser.find_elements(By.XPATH, links)} - {""}
     assert sorted(names) == front
+    heads = browser.find_elements(By.CSS_SELECTOR, "[role=columnheader]")
+    shown = " ".join(head.text for head in heads)
+    assert all(name in shown for name in log.objectives.names)
 
 
 def test_the_search_has_its_report_among_the_artifacts(

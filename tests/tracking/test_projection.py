@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.command_line import trial_name
 from tests.records.made_search import MadeSearch
 from tests.tracking.recorder import Recorder
 from tunebox.decisions.events import Ended, Event
@@ -43,7 +44,7 @@ def test_tables_and_mlflow_hold_the_same(
     assert read_log(folder).trials == log.trials
 
     client = MlflowClient(tracking_uri=uri)
-    runs = {run.info.run_name: run for run in client.search_runs(["1"], max_results=1000)}
+    runs = {trial_name(run): run for run in client.search_runs(["1"], max_results=1000)}
     parent = runs.pop("made-1")
     assert set(runs) == set(log.trials)
     for trial_id, trial in log.trials.items():
@@ -54,7 +55,7 @@ def test_tables_and_mlflow_hold_the_same(
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.info.start_time == round(trial.start_time * 1000)
         assert trial.end_time is None or run.info.end_time == round(trial.end_time * 1000)
-    front = {run.info.run_name for run in client.search_runs(["1"], front_filter)}
+    front = {trial_name(run) for run in client.search_runs(["1"], front_filter)}
     assert front == {trial.trial_id for trial in log.front()}
 
     assert parent.info.status == "FINISHED"
@@ -96,7 +97,7 @@ def test_what_events_do_not_tell_is_not_in_mlflow(
     assert any(trial.epochs > told.get(key, 0) for key, trial in search.log.trials.items())
     recorder.search_ended(interrupted=False, trouble="No space left on device")
     client = MlflowClient(tracking_uri=uri)
-    runs = {run.info.run_name: run for run in client.search_runs(["1"])}
+    runs = {trial_name(run): run for run in client.search_runs(["1"])}
     assert runs.pop("made-1").info.status == "FAILED"
     assert runs.keys() == told.keys()
     for trial_id, run in runs.items():

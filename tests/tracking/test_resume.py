@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import trial_name
 from tests.faults.check_records import check_records, child_runs, parent_run
 from tests.records.made_search import MadeSearch
 from tests.tracking.recorder import Recorder
@@ -35,7 +36,7 @@ def interrupted_search(folder: SearchFolder, uri: str) -> None:
 
 
 def run_ids(folder: SearchFolder, uri: str) -> dict[str, str]:
-    ids = {run.info.run_name: run.info.run_id for run in child_runs(folder.root, uri)}
+    ids = {trial_name(run): run.info.run_id for run in child_runs(folder.root, uri)}
     return {**ids, "parent": parent_run(folder.root, uri).info.run_id}
 
 

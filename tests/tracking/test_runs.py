@@ -9,7 +9,9 @@ import pytest
 from tests.pareto.brute_force import hypervolume
 from tests.records.make_log import OBJECTIVES, make_log, make_report, make_spec, make_trial
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
+from tunebox.records.search_folder import SearchFolder
 from tunebox.tracking.runs import (
+    ModelSource,
     RunState,
     SentRun,
     Update,
@@ -142,3 +144,35 @@ def test_reports_after_those_that_count_are_left_out() -> None:
     wanted = trial_run(trial, make_log(3), "s", 0, {})
     trial.history.append(make_report(2, 0.5, 0.5))
     assert merged(difference(wanted, SentRun("run"))).points == ()
+
+
+def with_model(wanted: RunState, mark: str) -> RunState:
+    source = ModelSource(SearchFolder(Path("s")), make_spec(), make_trial("a", 0.5, 0.5), mark)
+    return replace(wanted, model=source)
+
+
+def test_a_model_is_lacking_until_it_was_sent() -> None:
+    on_front = trial_state(make_trial("a", 0.5, 0.5), {"a": "3.pt"})
+    lacking = difference(with_model(on_front, "3.pt"), SentRun("run"))
+    [update] = [one for one in lacking if one.model]
+    assert update.changes_model
+    sent = sent_all(with_model(on_front, "3.pt"))
+    assert difference(with_model(on_front, "3.pt"), sent) == []
+    assert difference(on_front, sent) == []  # a search that goes on leaves it alone
+    [newer] = difference(with_model(on_front, "6.pt"), sent)
+    assert newer.model is not None
+    assert newer.model.mark == "6.pt"
+
+
+def test_a_trial_that_leaves_the_front_loses_its_model() -> None:
+    trial = make_trial("a", 0.5, 0.5)
+    sent = sent_all(with_model(trial_state(trial, {"a": "3.pt"}), "3.pt"))
+    [update] = difference(trial_state(trial), sent)
+    assert update.changes_model
+    assert update.model is None
+    assert update.tags["tunebox.logged_model"] is None
+    assert difference(trial_state(trial), sent.having(update)) == []
+
+
+def test_names_of_runs_carry_the_search() -> None:
+    assert trial_state(make_trial("0087", 0.5, 0.5)).name == "s/0087"

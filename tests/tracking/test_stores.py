@@ -12,7 +12,6 @@ from sqlalchemy import create_engine
 from tunebox.errors import RecordsError
 from tunebox.tracking.sqlite_uri import sqlite_file
 from tunebox.tracking.stores import (
-    front_filter,
     get_or_create_experiment,
     is_store,
     local_uri,
@@ -150,15 +149,10 @@ def test_the_server_is_started_on_the_store(tmp_path: Path) -> None:
     assert (options["--host"], options["--port"]) == ("127.0.0.1", "5001")
 
 
-def test_the_address_filters_the_front() -> None:
-    address = ui_address("localhost", 5000, "1", search="digits-1", order_by="noisy_accuracy")
-    page, _, query = address.partition("?")
+def test_the_address_names_the_view_of_the_fronts() -> None:
+    page, _, query = ui_address("localhost", 5000, "1").partition("?")
     assert page == "http://localhost:5000/#/experiments/1/runs"
-    asked = parse_qs(query)
-    assert asked["searchFilter"] == [f'{front_filter} and tags."tunebox.search" = "digits-1"']
-    assert asked["orderByKey"] == ["metrics.`noisy_accuracy`"]
-    assert " " not in address
-    assert "and" not in parse_qs(ui_address("h", 1, "1").partition("?")[2])["searchFilter"][0]
+    assert parse_qs(query)["viewStateShareKey"] == ["tunebox-front"]
 
 
 ODD_NAMES = ("a?b%2Fc d'\"$(x)", "100%", "é#1", "a@b", "x\ny", "?uri=true", "file:x")

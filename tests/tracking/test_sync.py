@@ -7,7 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 import tunebox
-from tests.command_line import free_port
+from tests.command_line import free_port, trial_name
 from tests.faults.check_records import check_records, check_trials_in_mlflow
 from tests.records.made_search import MadeSearch
 from tests.records.make_log import make_spec
@@ -60,7 +60,7 @@ def runs_in(uri: str) -> dict[str, Any]:
             for name, tag in run.data.tags.items()
             if name.startswith("tunebox.") and "version" not in name
         }
-        found[run.info.run_name] = (run.info.status, run.data.params, run.data.metrics, tags)
+        found[trial_name(run)] = (run.info.status, run.data.params, run.data.metrics, tags)
     return found
 
 
@@ -88,7 +88,7 @@ def test_of_a_killed_search_all_that_the_journal_has_is_delivered(
     assert running
     sync_search(folder, make_spec(), log, None, uri)
     runs = MlflowClient(tracking_uri=uri).search_runs(["1"])
-    found = {run.info.run_name: run.info.status for run in runs}
+    found = {trial_name(run): run.info.status for run in runs}
     assert found.pop("s-1") == "KILLED"
     assert found.keys() == log.trials.keys()
     assert {found[trial.trial_id] for trial in running} == {"KILLED"}
@@ -166,7 +166,7 @@ def test_a_search_whose_run_is_deleted_is_not_sent_again(
         client.delete_run(run.info.run_id)
     result = sync_search(folder, make_spec(), log, ended(), uri)
     assert "all is sent again" not in "".join(result.warnings)
-    assert not {run.info.run_name for run in client.search_runs(["1"])} & {"s-1", "t000"}
+    assert not {trial_name(run) for run in client.search_runs(["1"])} & {"s-1", "t000"}
 
 
 def test_a_server_that_is_away_is_told_without_the_password(folder: SearchFolder) -> None:

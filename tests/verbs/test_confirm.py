@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tunebox
-from tests.command_line import mlflow_runs, start_tunebox
+from tests.command_line import mlflow_runs, start_tunebox, trial_name
 from tests.engine.test_every_executor import SEARCH_FILE
 from tunebox.decisions.events import Event, Reported
 from tunebox.errors import TuneboxError
@@ -94,9 +94,7 @@ def _check_records(out: Path, result: Any) -> None:
     trials = result.retrainings.log.trials
     assert sum(trial.num_seeds for trial in result.confirmed.trials) == len(trials) > 2
     settings = {t.trial_id: t.settings for t in result.log.trials.values()}
-    runs = {
-        run.info.run_name: run for run in mlflow_runs(out, "tags.`tunebox.kind` = 'retraining'")
-    }
+    runs = {trial_name(run): run for run in mlflow_runs(out, "tags.`tunebox.kind` = 'retraining'")}
     assert set(runs) == set(trials)
     for trial_id, trial in trials.items():
         tags = runs[trial_id].data.tags

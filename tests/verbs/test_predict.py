@@ -80,10 +80,8 @@ def make_model(to: Path, root: Path, **options: Any) -> ImageFolderSettings:
     config = spec.trial_config({})
     parts = load_training_parts(config.data)
     channels, height, width = parts.train.image_shape
-    shape: dict[str, Any] = {
-        **{"channels": channels, "height": height},
-        **{"width": width, "num_classes": 3},
-    }
+    sides: dict[str, Any] = {"channels": channels, "height": height, "width": width}
+    shape = {**sides, "num_classes": 3}
     mean, std = parts.train.channel_mean_std()
     model = build_classifier(config.model, **shape, mean=mean, std=std, seed=2)
     weights = {

@@ -28,7 +28,7 @@ class Started:
 def start(monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
     monkeypatch.setattr("subprocess.Popen", Started)
     monkeypatch.setattr(ui, "_end_group", lambda _: None)
-    monkeypatch.setattr(ui, "_experiment_id", lambda *_: "1")
+    monkeypatch.setattr(ui, "_experiment_with_view", lambda *_: "1")
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["tunebox", "ui", "--port", str(free_port()), *options])
     with pytest.raises(SystemExit) as end:

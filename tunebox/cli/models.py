@@ -15,7 +15,9 @@ from tunebox.text import printable, shell_command
 
 def export(
     name: Annotated[str, typer.Argument(help="A search.")],
-    to: Annotated[Path, typer.Option(help="Output folder; each trial gets a folder in it.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Output folder; each trial gets a folder in it.")
+    ] = None,
     pick: Annotated[
         str,
         typer.Option(
@@ -30,16 +32,33 @@ def export(
             help="Format of the file that needs no tunebox; it is compared with the model.",
         ),
     ] = "torch_export",
+    register: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Registered model in MLflow that gets the trials as versions."
+        ),
+    ] = None,
     out: Out = None,
+    tracking_uri: TrackingUri = None,
 ) -> None:
-    """Export trials of a search, each as a folder with weights, a description and a card.
+    """Export trials of a search as folders with weights and a card, or as versions in MLflow.
 
     Example: tunebox export digits-1 --pick knee --to exported
     """
     from tunebox.records.model_folder import TRIAL_FILE, has_model_weights
 
     kind = None if format == "none" else format
-    exported = tunebox.export(name, pick=pick, to=to, format=kind, out=out)
+    exported = tunebox.export(
+        name,
+        pick=pick,
+        to=to,
+        format=kind,
+        register=register,
+        out=out,
+        tracking_uri=tracking_uri,
+    )
+    for version in exported.registered:
+        say(printable(version))
     for folder in exported.folders:
         say(printable(str(folder)))
         if not has_model_weights(folder):

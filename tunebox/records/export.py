@@ -71,6 +71,7 @@ class Exported:
     folders: list[Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    registered: list[str] = field(default_factory=list)  # addresses of versions in MLflow
 
 
 def export_trials(

@@ -10,6 +10,7 @@ import yaml
 
 from tunebox import __version__
 from tunebox.decisions.confirmed import ConfirmedTrial
+from tunebox.metrics.catalogue import MEASURED
 from tunebox.records.markdown import code, table, text
 from tunebox.records.standalone import Standalone
 from tunebox.spec.own_trial import OwnTrialConfig
@@ -122,7 +123,7 @@ def _head(config: AnyTrialConfig, facts: CardFacts, title: str) -> list[str]:
                 "value": value,
             }
             for name, value in facts.metrics.items()
-            if math.isfinite(value)
+            if math.isfinite(value) and name not in MEASURED and not name.startswith("train_")
         ]
         results = {
             "task": {"type": "image-classification"},

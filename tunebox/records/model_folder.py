@@ -17,7 +17,13 @@ from tunebox.errors import RecordsError, SearchFileError, reading
 from tunebox.parts.code import write_code
 from tunebox.records.checkpoints import has_format, read_torch_file
 from tunebox.records.files import read_json, write_json
-from tunebox.records.model_json import MODEL_FILE, TENSORS_FILE, read_classifier, read_search
+from tunebox.records.model_json import (
+    MODEL_FILE,
+    TENSORS_FILE,
+    Origin,
+    read_classifier,
+    read_origin,
+)
 from tunebox.spec.search_settings import check_name
 from tunebox.text import shell_command
 
@@ -194,22 +200,22 @@ def has_model_weights(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (TENSORS_FILE, WEIGHTS_FILE))
 
 
-def origin_of(folder: Path) -> str | None:
-    """Return the name of the search that the model in ``folder`` is from, None if it has none.
+def origin_of(folder: Path) -> Origin:
+    """Return the search and the trial that the model in ``folder`` is from.
 
     Raises:
         RecordsError: The file that says so is damaged.
     """
     if (folder / MODEL_FILE).exists():
-        return read_search(folder / MODEL_FILE)
+        return read_origin(folder / MODEL_FILE)
     path = folder / _ORIGIN_FILE
     if not path.exists():
-        return None
+        return Origin()
     advice = "it names the search of the model; export the trial again"
     with reading(path, advice=advice):
         name = str(read_json(path, _FORMAT)["search"])
         check_name(name)  # it is the name of a folder
-        return name
+        return Origin(name, folder.resolve().name)  # as the export called it
 
 
 def exported_spec(folder: Path, *, trust_code: bool) -> "SearchSpec":

@@ -7,6 +7,7 @@ tunebox. Shapes: N images, C channels, H x W pixels, K classes.
 import math
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class _Classifier(TypedDict):
 
 
 _CLASSIFIER = TypeAdapter(_Classifier)
-_SEARCH = TypeAdapter(str | None)
+_NAME = TypeAdapter(str | None)
 
 
 def describe_model(
@@ -163,17 +164,31 @@ def read_classifier(path: Path) -> dict[str, Any]:
         }
 
 
-def read_search(path: Path) -> str | None:
-    """Return the name of the search of a ``model.json``, None if the model is from no search.
+@dataclass(frozen=True)
+class Origin:
+    """Where a model is from.
+
+    Attributes:
+        search: Name of its search; None if it is from none.
+        trial: Id of its trial in the search; None if that is not known.
+    """
+
+    search: str | None = None
+    trial: str | None = None
+
+
+def read_origin(path: Path) -> Origin:
+    """Return where the model of a ``model.json`` is from.
 
     Raises:
         RecordsError: The file is damaged, or a later version of tunebox wrote it.
     """
     with reading(path, advice="it names the search of the model; export the trial again"):
-        name = _SEARCH.validate_python(read_json(path, FORMAT).get("search"))
-        if name is not None:
-            check_name(name)  # it is the name of a folder
-        return name
+        content = read_json(path, FORMAT)
+        search = _NAME.validate_python(content.get("search"))
+        if search is not None:
+            check_name(search)  # it is the name of a folder
+        return Origin(search, _NAME.validate_python(content.get("trial")))
 
 
 def _versions() -> dict[str, str]:

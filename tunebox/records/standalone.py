@@ -111,13 +111,12 @@ def write_standalone(
 
 def _images(image_shape: tuple[int, int, int]) -> "Tensor":
     import torch
-    from torch import Tensor
 
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(NUM_CHECKED, *image_shape, generator=generator)
     low, high = torch.rand(2, NUM_CHECKED, 1, 1, 1, generator=generator).sort(dim=0).values
-    scaled: Tensor = low + (high - low) * images
-    return scaled
+    spread: Tensor = low + (high - low) * images
+    return spread
 
 
 @contextmanager

@@ -6,23 +6,24 @@ Sets nothing global in MLflow: a program that uses tunebox keeps its own trackin
 
 import logging
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
 from tunebox.decisions.trials import Report
-from tunebox.errors import RecordsError
+from tunebox.errors import RecordsError, TuneboxError
 from tunebox.spec.space import Scalar
 from tunebox.tracking import values
 from tunebox.tracking.cursor import Cursor, Key
 from tunebox.tracking.rows import RowWriter
-from tunebox.tracking.runs import RunState, SentRun, Update
+from tunebox.tracking.runs import ModelSource, RunState, SentRun, Update
 from tunebox.tracking.sqlite_uri import sqlite_file
 from tunebox.tracking.store_file import LostRunError, StoreFile, open_again
 from tunebox.tracking.stores import get_or_create_experiment, is_server, public_uri
@@ -35,6 +36,9 @@ _PAGE = 1000  # runs at once
 _CALLS_AT_ONCE = 8  # of a server: most of the time of a call is the way to it and back
 _Item = TypeVar("_Item")
 
+if TYPE_CHECKING:
+    from tunebox.tracking.logged_models import LoggedModels
+
 # The store answered, and will answer the same the next time. Not among them: what a person can
 # put right, such as a password.
 _REFUSALS = (
@@ -45,6 +49,12 @@ _REFUSALS = (
     "RESOURCE_DOES_NOT_EXIST",
 )
 _REFUSED_FILES = (400, 404, 405, 413, 501)  # HTTP's codes for a file that is not taken
+
+
+_TALKATIVE = (
+    *("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store", "alembic"),
+    *("mlflow.pyfunc", "mlflow.models.model"),
+)
 
 
 class Store:
@@ -59,7 +69,7 @@ class Store:
         """
         # Into the display of the search they write every step of the making of a database, and the
         # tracebacks of errors that are raised, too.
-        for name in ("mlflow.store.db.utils", "alembic"):
+        for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         file = sqlite_file(uri)
         if file is not None:
@@ -68,6 +78,20 @@ class Store:
         self._file = StoreFile(uri)
         self.client = MlflowClient(tracking_uri=uri)
         self.experiment_id = get_or_create_experiment(self.client, uri, out)
+
+    @property
+    def parent_id(self) -> str | None:
+        """The run above those that are written, None if there is none."""
+        return None
+
+    @property
+    def models(self) -> "LoggedModels":
+        """The logged models of the experiment."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # MLflow warns of its own type hints
+            from tunebox.tracking.logged_models import LoggedModels  # takes seconds
+
+        return LoggedModels(self.client, self.experiment_id)
 
     @property
     def _store(self) -> Any:
@@ -83,6 +107,8 @@ class Store:
 
     def send(self, run_id: str, update: Update) -> None:
         """Add ``update`` to a run; sending it again changes nothing."""
+        if update.changes_model:  # before the tag, which says that it is there
+            self._send_model(run_id, update.model)
         points = [metric for point in update.points for metric in _metrics(point)]
         tags = {name: tag for name, tag in update.tags.items() if tag is not None}
         self._log_batch(run_id, points, update.params, tags)
@@ -102,6 +128,20 @@ class Store:
             self.client.log_dict(run_id, table, name)
         if update.status is not None:
             self._set_status(run_id, *update.status)
+
+    def log_data(self, run_id: str, description: Mapping[str, Any]) -> None:
+        """Make the images of a ``model.json`` the input of a run, as far as they are known."""
+        from tunebox.tracking.datasets import dataset_input
+
+        dataset = None if "data" not in description else dataset_input(description)
+        if dataset is not None:
+            self.client.log_inputs(run_id, datasets=[dataset])
+
+    def _send_model(self, run_id: str, source: ModelSource | None) -> None:
+        if source is None:
+            self.models.delete(run_id)
+        else:
+            self.models.send(run_id, source, self.parent_id)
 
     def _log_batch(
         self,
@@ -162,6 +202,11 @@ class SearchStore(Store):
         if engine is not None:
             self.rows = RowWriter(engine, self.client.get_experiment(self.experiment_id))
 
+    @property
+    def parent_id(self) -> str | None:
+        """The run of the search, None before it is made."""
+        return self._cursor.run_id
+
     def runs(self) -> Iterator[tuple[Key, Run]]:
         """Return all runs of the search, those that were deleted last.
 
@@ -199,6 +244,11 @@ class SearchStore(Store):
         for run in list(self._search(f"tags.`{_KEY_TAG}` LIKE '{self._cursor.key_tag(None)}%'")):
             self.delete(run.info.run_id)
         self._cursor.start_again()
+
+    def find_run(self, key: Key) -> str | None:
+        """Return the id of the run of a trial, or of the search; None if there is none."""
+        run = next(self._search(f"tags.`{_KEY_TAG}` = '{self._cursor.key_tag(key)}'"), None)
+        return None if run is None else str(run.info.run_id)
 
     def announce(self, keys: Sequence[Key]) -> None:
         """Note that runs are about to be made; a database has them at once, or never."""
@@ -329,7 +379,8 @@ def is_refusal(error: Exception, uri: str) -> bool:
     if isinstance(error, OSError):  # connections that fail are OSErrors, and so are these
         status = getattr(getattr(error, "response", None), "status_code", None)
         return status in _REFUSED_FILES
-    return isinstance(error, LookupError | ValueError | TypeError | ImportError)
+    # the last: weights that cannot be read, or a network that torch cannot write
+    return isinstance(error, LookupError | ValueError | TypeError | ImportError | TuneboxError)
 
 
 def is_unanswered(error: Exception) -> bool:

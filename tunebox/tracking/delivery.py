@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-END_SECONDS = 60.0  # at most, at the end of a search, for what MLflow lacks
+END_SECONDS = 120.0  # at most, at the end of a search, for what MLflow lacks: models take long
 AWAY_SECONDS = 5.0  # of them without a delivery, when MLflow does not answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries
 _SEND_PAUSE = 3.0  # seconds between rounds of sending: what comes meanwhile is sent at once
@@ -189,7 +189,10 @@ class Delivery:
             keys: list[Key] = [*children[at : at + size]]
             if not self._bring_each(store, self._bring_together(store, keys)):
                 return
-        self._bring_each(store, parents)
+        if self._bring_each(store, parents):
+            with self._changed:  # models take seconds to make: all else is there before
+                left = [key for key in children if key in self._behind]
+            self._bring_each(store, left, with_models=True)
 
     def _open_store(self) -> "SearchStore":
         """Return the store once it is known what it has of the search, with the search's run."""
@@ -242,7 +245,7 @@ class Delivery:
         changes, counts = {}, 0
         for key, run in wanted.items():
             sent = self.runs.get(key)
-            updates = difference(run, sent or SentRun("", tags=run.tags))
+            updates = _without_models(difference(run, sent or SentRun("", tags=run.tags)))
             tags = store.extra_tags(key, self.runs[None])
             counts += len(updates) + (sent is None)
             if updates or sent is None:
@@ -256,35 +259,43 @@ class Delivery:
             store.in_doubt |= dict.fromkeys(made, 0.0)
             return keys
         for key, run in wanted.items():
-            self._is_brought(key, run)
+            if not difference(run, self.runs[key]):
+                self._is_brought(key, run)
         return [key for key in keys if key not in wanted]
 
-    def _bring_each(self, store: "SearchStore", keys: Sequence[Key]) -> bool:
-        """Bring runs to what they should be by calls; return False if the next would fail too."""
+    def _bring_each(
+        self, store: "SearchStore", keys: Sequence[Key], *, with_models: bool = False
+    ) -> bool:
+        """Bring runs to what they should be by calls; return False if the next would fail too.
+
+        Logged models, which take longer than all the rest, are left out unless ``with_models``.
+        """
         failures = 0
         for at in range(0, len(keys), store.calls_at_once):
             some = keys[at : at + store.calls_at_once]
             if self._gave_up or failures >= _MOST_FAILURES:
                 return False
             store.announce([key for key in some if key not in self.runs])
-            brought = _side_by_side(lambda key: self._bring(store, key), some)
+            brought = _side_by_side(lambda key: self._bring(store, key, with_models), some)
             failures = 0 if any(brought) else failures + len(some)
         return failures < _MOST_FAILURES
 
-    def _bring(self, store: "SearchStore", key: Key) -> bool:
+    def _bring(self, store: "SearchStore", key: Key, with_models: bool) -> bool:
         """Bring one run to what it should be; return whether it succeeded."""
         with self._changed:
             wanted = self._behind[key]
         try:
             if key not in self.runs:
                 self._open_run(store, key, wanted)
-            self._send_in_pieces(store, key, difference(wanted, self.runs[key]))
+            lacking = difference(wanted, self.runs[key])
+            self._send_in_pieces(store, key, lacking if with_models else _without_models(lacking))
         except Exception as error:
             self._note(error)
             with self._changed:  # others get their turn before it
                 self._behind[key] = self._behind.pop(key)
             return False
-        self._is_brought(key, wanted)
+        if not difference(wanted, self.runs[key]):
+            self._is_brought(key, wanted)
         return True
 
     def _is_brought(self, key: Key, wanted: RunState) -> None:
@@ -352,6 +363,10 @@ class Delivery:
             self._has_warned = True
             line = f"MLflow at {public_uri(self._uri)}: {self.error}; trying again"
             _log.warning("%s", printable(line))
+
+
+def _without_models(updates: Sequence[Update]) -> list[Update]:
+    return [update for update in updates if not update.changes_model]
 
 
 def _side_by_side(work: Callable[[Key], bool], keys: Sequence[Key]) -> list[bool]:

@@ -13,7 +13,7 @@ from tunebox.decisions.events import (
     SearchStarted,
     Started,
 )
-from tunebox.decisions.trials import Report, TrialLog
+from tunebox.decisions.trials import Report, TrialLog, TrialRecord
 from tunebox.records.confirm_plan import read_plan
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.rate_limit import RateLimit
@@ -27,6 +27,7 @@ from tunebox.tracking.runs import (
     FRONT_TABLE,
     SHOWN_TABLES,
     TABLES_TAG,
+    ModelSource,
     RunState,
     front_table,
     search_params,
@@ -68,6 +69,7 @@ class MlflowProjection(Observer):
         self._front_rate = RateLimit(_FRONT_PAUSE)
         self._front_is_old = False
         self._front: dict[str, str | None] = {}  # and the files of the weights
+        self._is_over = False
         self._num_points: dict[str, int] = {}  # by trial, as the events say
         self._points: list[Report] = []  # of the search
         self._search: RunState | None = None
@@ -137,7 +139,10 @@ class MlflowProjection(Observer):
         """Compute the last values of the search and close its run as ``status``."""
         if self._search is None:  # another observer could not even start
             return
+        self._is_over = True
         self._look_at_front(end_time)
+        for trial_id in self._front:
+            self._put_trial(trial_id)
         folder = self._folder
         ending = [folder.report, folder.front_png, folder.front, folder.trials, folder.history]
         if self._plan is not None:
@@ -164,7 +169,17 @@ class MlflowProjection(Observer):
             if repeated is not None:
                 tags = {"tunebox.kind": "retraining", REPEATS_TAG: repeated}
                 run = replace(run, tags={**run.tags, **tags})
-            self.delivery.put(trial_id, run)
+            self.delivery.put(trial_id, replace(run, model=self._model_of(trial)))
+
+    def _model_of(self, trial: TrialRecord) -> ModelSource | None:
+        """Return the weights of a trial for a logged model, once the search is over."""
+        file = self._front.get(trial.trial_id)
+        is_own_loop = self._spec.kind.names_metrics
+        if not self._is_over or file is None or is_own_loop:
+            return None
+        if not (self._folder.root / file).is_file():
+            return None
+        return ModelSource(self._folder, self._spec, trial, file)
 
     def _put_search(self) -> None:
         assert self._search is not None

@@ -15,16 +15,19 @@ from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
 from tunebox.pareto.hypervolume import RunningHypervolume
 from tunebox.pareto.objectives import Objectives
 from tunebox.records.flat_settings import flat_settings
+from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Scalar
 from tunebox.tracking import values
 from tunebox.tracking.stores import CHECKPOINT_TAG, PARETO_TAG, STATE_TAG
 
 FRONT_TABLE = "front_table.json"
+MODEL_TAG = "tunebox.logged_model"  # of a run: the file of the weights that MLflow has
 TABLES_TAG = "mlflow.loggedArtifacts"  # the files that MLflow's page shows as tables
 SHOWN_TABLES = json.dumps([{"path": FRONT_TABLE, "type": "table"}])
 _PASSING_TAGS = {  # those that a trial may have for a time
-    *(PARETO_TAG, CHECKPOINT_TAG, "tunebox.node", "tunebox.reason", "tunebox.feasible")
+    *(PARETO_TAG, CHECKPOINT_TAG, MODEL_TAG),
+    *("tunebox.node", "tunebox.reason", "tunebox.feasible"),
 }
 _RUN_STATUS = {  # of a trial that runs or is paused: RUNNING
     "finished": "FINISHED",
@@ -34,6 +37,21 @@ _RUN_STATUS = {  # of a trial that runs or is paused: RUNNING
     "collapsed": "FAILED",
     "interrupted": "KILLED",
 }
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """The weights of a trial that has ended, for a logged model."""
+
+    folder: SearchFolder
+    spec: SearchSpec
+    trial: TrialRecord
+    mark: str  # the file of the weights, in the folder of the search
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return f"{self.folder.name}-{self.trial.trial_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,7 @@ class RunState:
     files: tuple[Path, ...] = ()
     tables: Mapping[str, Any] = field(default_factory=dict)  # JSON by file name
     is_search: bool = False
+    model: ModelSource | None = None  # None during the search: what is there stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,12 @@ class Update:
     fingerprints: Mapping[str, str] = field(default_factory=dict)  # of files and tables
     tags: Mapping[str, str | None] = field(default_factory=dict)  # None: taken away
     status: tuple[str, float | None] | None = None  # and when it ended, None if it goes on
+    model: ModelSource | None = None
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether it brings a logged model, or takes one away."""
+        return MODEL_TAG in self.tags
 
 
 def merged(updates: Sequence[Update]) -> Update:
@@ -101,6 +126,7 @@ def merged(updates: Sequence[Update]) -> Update:
         fingerprints={name: mark for one in updates for name, mark in one.fingerprints.items()},
         tags={name: value for one in updates for name, value in one.tags.items()},
         status=next((one.status for one in reversed(updates) if one.status), None),
+        model=next((one.model for one in updates if one.model), None),
     )
 
 
@@ -119,12 +145,17 @@ def difference(wanted: RunState, sent: SentRun) -> list[Update]:
         if sent.files.get(name) != mark:
             parts.append(Update(tables={name: table}, fingerprints={name: mark}))
     left = sent.tags.keys() & _PASSING_TAGS - wanted.tags.keys()
+    if PARETO_TAG in wanted.tags:
+        left -= {MODEL_TAG}
     tags: dict[str, str | None] = dict.fromkeys(left)
     tags |= {name: tag for name, tag in wanted.tags.items() if sent.tags.get(name) != tag}
     parts += [Update(tags=tags)] if tags else []
     if wanted.status != sent.status:
         end_time = None if wanted.status == "RUNNING" else wanted.end_time
         parts.append(Update(status=(wanted.status, end_time)))
+    model = wanted.model
+    if model is not None and sent.tags.get(MODEL_TAG) != model.mark:
+        parts.append(Update(model=model, tags={MODEL_TAG: model.mark}))
     return parts
 
 
@@ -184,7 +215,7 @@ def trial_run(
     if trial.trial_id in front:
         known |= {PARETO_TAG: "true", CHECKPOINT_TAG: front[trial.trial_id]}
     return RunState(
-        name=trial.trial_id,
+        name=f"{search}/{trial.trial_id}",
         params=trial.settings,
         tags={name: values.tag(tag) for name, tag in known.items() if tag is not None},
         start_time=trial.start_time,

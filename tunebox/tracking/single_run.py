@@ -3,23 +3,35 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tunebox.decisions.trials import Report
 from tunebox.errors import RecordsError
 from tunebox.records.evaluation_table import EvaluationRow
+from tunebox.records.model_folder import origin_of
+from tunebox.records.model_json import Origin
 from tunebox.records.provenance import provenance_tags
 from tunebox.tracking.reasons import public_reason
 from tunebox.tracking.runs import RunState, Update
 from tunebox.tracking.stores import public_uri, responsive_client
 
 
-def write_single_run(tracking_uri: str, out: Path, run: RunState) -> str:
+def origin_tags(origin: Origin) -> dict[str, str]:
+    """Return the tags of a run that belongs to a search, and to a trial of it."""
+    named = {"tunebox.search": origin.search, "tunebox.trial_id": origin.trial}
+    return {tag: name for tag, name in named.items() if name is not None}
+
+
+def write_single_run(
+    tracking_uri: str, out: Path, run: RunState, description: Mapping[str, Any] | None = None
+) -> str:
     """Write ``run``, with all its points, into the experiment of all searches; return its id.
 
     Args:
         tracking_uri: Address of MLflow's store.
         out: The folder of all searches; artifacts go there when the store is a database.
         run: What is written; it ends now.
+        description: ``model.json`` of the model, whose data are the input of the run.
 
     Raises:
         RecordsError: MLflow did not take it.
@@ -39,6 +51,8 @@ def write_single_run(tracking_uri: str, out: Path, run: RunState) -> str:
             store = Store(tracking_uri, out)
             run_id = store.create(run, {}).run_id
             store.send(run_id, update)
+            if description is not None:
+                store.log_data(run_id, description)
     except (MlflowException, OSError) as error:
         reason = public_reason(error, tracking_uri)
         raise RecordsError(
@@ -80,7 +94,8 @@ def record_evaluation(
         if row.loss is not None:
             metrics[f"{path}/loss"] = row.loss
     name, now = folder.resolve().name, time.time()
-    tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name, **provenance_tags()}
+    tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name}
+    tags |= {**origin_tags(origin_of(folder)), **provenance_tags()}
     run = RunState(
         name=f"evaluation-{name}",
         params={"seed": seed, "part": "test"},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote
 
 from tunebox.errors import RecordsError
 from tunebox.text import shell_command
@@ -21,6 +21,7 @@ PARETO_TAG = "tunebox.pareto"
 REPEATS_TAG = "tunebox.repeats"  # the search, or search/trial, that a run repeats
 STATE_TAG = "tunebox.state"
 CHECKPOINT_TAG = "tunebox.checkpoint"
+VIEW = "tunebox-front"  # the saved view of MLflow's page
 front_filter = f'tags."{PARETO_TAG}" = "true"'
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -175,35 +176,16 @@ def ui_command(out: Path, host: str, port: int) -> list[str]:
     ]
 
 
-def ui_address(
-    host: str,
-    port: int,
-    experiment_id: str,
-    *,
-    search: str | None = None,
-    order_by: str = "clean_accuracy",
-) -> str:
-    """Return the address of MLflow's page that shows the front and nothing else.
+def ui_address(host: str, port: int, experiment_id: str) -> str:
+    """Return the address of MLflow's page that shows the fronts and nothing else.
 
     Args:
         host: Host of the server.
         port: Port of the server.
-        experiment_id: Id of the experiment that holds all searches.
-        search: Whose front; None: the fronts of all searches.
-        order_by: A metric, highest first.
+        experiment_id: Id of the experiment that holds all searches, and the saved view.
     """
-    shown = front_filter
-    if search is not None:
-        shown += f' and tags."tunebox.search" = "{search}"'
-    query = {
-        "workflowType": "machine_learning",
-        "searchFilter": shown,
-        # sorted by its default, the time, the page puts the trials away under their search
-        "orderByKey": f"metrics.`{order_by}`",
-        "orderByAsc": "false",
-    }
     page = f"http://{host}:{port}/#/experiments/{experiment_id}/runs"
-    return f"{page}?{urlencode(query, quote_via=quote)}"
+    return f"{page}?workflowType=machine_learning&viewStateShareKey={VIEW}"
 
 
 def _artifact_location(uri: str, out: Path) -> str | None:

@@ -155,7 +155,7 @@ def _count_look(model: Path, out: Path) -> list[str]:
     Returns:
         A line if the part has been seen before.
     """
-    name = origin_of(model)
+    name = origin_of(model).search
     search = None if name is None else SearchFolder(out / name)
     if name is None or search is None or not search.search_file.is_file():
         return []

@@ -12,7 +12,7 @@ from tunebox.errors import RecordsError, SearchFileError, TuneboxError
 from tunebox.parts.code import code_files
 from tunebox.records.flat_settings import flat_settings
 from tunebox.records.model_card import CardFacts, model_card
-from tunebox.records.model_folder import CODE_FOLDER, check_target, write_model_folder
+from tunebox.records.model_folder import CODE_FOLDER, check_target, origin_of, write_model_folder
 from tunebox.records.model_json import describe_model
 from tunebox.records.provenance import provenance_tags
 from tunebox.records.search_folder import next_free_name
@@ -20,7 +20,7 @@ from tunebox.spec.load import SearchFile, load_spec, spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
 from tunebox.tracking.runs import RunState
-from tunebox.tracking.single_run import write_single_run
+from tunebox.tracking.single_run import origin_tags, write_single_run
 from tunebox.tracking.stores import public_uri, resolve_tracking_uri
 from tunebox.training.run import RunIsOver
 from tunebox.verbs.own_parts import check_own_parts
@@ -91,18 +91,19 @@ def train(
     start = time.time()
     trained = _train(run, on_epoch)
     last = trained.points[-1].metrics if trained.points else {}
+    description = None
     if trained.culprit is None:
-        _write_model(target, spec, run, last)
+        description = _write_model(target, spec, run, last)
     record = RunState(
         name=target.name,
-        tags={"tunebox.kind": "training", **provenance_tags()},
+        tags={"tunebox.kind": "training", **_origin_tags(file), **provenance_tags()},
         params=flat_settings(spec.trial({}).model_dump()),
         points=trained.points,
         files=() if trained.culprit else (target,),
         start_time=start,
         status=trained.status,
     )
-    warnings = [*odd, *_recorded(uri, folder_of_all, record)]
+    warnings = [*odd, *_recorded(uri, folder_of_all, record, description)]
     if trained.culprit is not None:
         raise TuneboxError(
             f"the training diverged: {trained.culprit} was {last[trained.culprit]} at epoch "
@@ -139,10 +140,22 @@ def _train(run: "Run", on_epoch: Callable[[TrainedEpoch], None] | None) -> _Trai
     return _Trained(points, culprit, status)
 
 
-def _recorded(uri: str, out: Path, record: RunState) -> list[str]:
+def _origin_tags(file: SearchFile) -> dict[str, str]:
+    """Return the tags of the search and the trial whose exported settings are trained again."""
+    if not isinstance(file, str | Path):
+        return {}
+    try:
+        return origin_tags(origin_of(Path(file).parent))
+    except RecordsError:  # it is no part of what is trained
+        return {}
+
+
+def _recorded(
+    uri: str, out: Path, record: RunState, description: dict[str, Any] | None
+) -> list[str]:
     """Write the run into MLflow, and return a line if that failed."""
     try:
-        write_single_run(uri, out, record)
+        write_single_run(uri, out, record, description)
     except RecordsError as error:
         return [f"{error}; the model has all"]
     return []
@@ -188,7 +201,10 @@ def _prepare(spec: SearchSpec) -> tuple["Run", list[str]]:
     return make_run(config, seed=search.seed, max_epochs=search.max_epochs, device=device), odd
 
 
-def _write_model(target: Path, spec: SearchSpec, run: "Run", metrics: dict[str, float]) -> None:
+def _write_model(
+    target: Path, spec: SearchSpec, run: "Run", metrics: dict[str, float]
+) -> dict[str, Any]:
+    """Write the model, and return what its ``model.json`` says."""
     weights = run.weights() or None
     name, config = spec.source.name, spec.trial({})
     card = model_card(
@@ -199,11 +215,13 @@ def _write_model(target: Path, spec: SearchSpec, run: "Run", metrics: dict[str, 
         settings={},
         has_code=bool(spec.references),
     )
+    description = describe_model(config, weights, epochs=run.epoch, metrics=metrics)
     write_model_folder(
         target,
         trial_yaml=trial_yaml(spec, {}, spec.question),
         weights=weights,
         card=card,
-        description=describe_model(config, weights, epochs=run.epoch, metrics=metrics),
+        description=description,
         code=code_files(spec.code, spec.references),
     )
+    return description

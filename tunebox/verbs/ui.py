@@ -53,7 +53,7 @@ def describe_addresses(host: str, port: int, uri: str, out: Path) -> list[str]:
     """Return lines on where MLflow's pages show the searches in ``out``, kept in store ``uri``."""
     return [
         f"MLflow at http://{host}:{port}  (Ctrl-C ends it)",
-        f"the front: {ui_address(host, port, _experiment_id(uri, out))}",
+        f"the front: {ui_address(host, port, _experiment_with_view(uri, out))}",
         f"           or filter runs by {front_filter}",
     ]
 
@@ -99,9 +99,14 @@ def check_port(host: str, port: int) -> None:
             ) from error
 
 
-def _experiment_id(uri: str, out: Path) -> str:
+def _experiment_with_view(uri: str, out: Path) -> str:
+    """Return the id of the experiment of all searches, in which the view of the fronts is saved."""
     from mlflow.tracking import MlflowClient
 
+    from tunebox.tracking.front_view import save_front_view
     from tunebox.tracking.stores import get_or_create_experiment
 
-    return get_or_create_experiment(MlflowClient(tracking_uri=uri), uri, out)
+    client = MlflowClient(tracking_uri=uri)
+    experiment_id = get_or_create_experiment(client, uri, out)
+    save_front_view(client, experiment_id)
+    return experiment_id

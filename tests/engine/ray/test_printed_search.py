@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.command_line import SEARCH_FILE, mlflow_runs, succeed
+from tests.command_line import SEARCH_FILE, mlflow_runs, succeed, trial_name
 from tests.conftest import RealSearch
 from tunebox.decisions.trials import TrialState
 from tunebox.records.search_folder import SearchFolder
@@ -64,7 +64,7 @@ def test_a_search_follows_its_options(
         trial_id for trial_id, is_kept in kept.items() if is_kept
     }
     runs = mlflow_runs(out, f"tags.`tunebox.search` = '{folder.name}'")
-    tags = {run.info.run_name: run.data.tags for run in runs}
+    tags = {trial_name(run): run.data.tags for run in runs}
     assert {i: tags[i]["tunebox.feasible"] for i in kept} == {
         trial_id: str(is_kept).lower() for trial_id, is_kept in kept.items()
     }
