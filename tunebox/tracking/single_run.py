@@ -1,9 +1,9 @@
 """One MLflow run that is no part of a search, written at once by a verb that waits for it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunebox import clock
 from tunebox.decisions.trials import Report
 from tunebox.errors import RecordsError
 from tunebox.records.evaluation_table import EvaluationRow
@@ -30,7 +30,7 @@ def write_single_run(tracking_uri: str, out: Path, run: RunState) -> str:
         params=run.params,
         points=tuple(run.points),
         files=run.files,
-        status=(run.status, time.time()),
+        status=(run.status, clock.now()),
     )
     try:
         with responsive_client():
@@ -77,7 +77,7 @@ def record_evaluation(
         if row.strength_name != "none":
             path += f"/{row.strength:.6g}"
         metrics |= {f"{path}/accuracy": row.accuracy, f"{path}/loss": row.loss}
-    name, now = folder.resolve().name, time.time()
+    name, now = folder.resolve().name, clock.now()
     tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name, **provenance_tags()}
     run = RunState(
         name=f"evaluation-{name}",
