@@ -194,6 +194,8 @@ def _resolved(image: Image.Image) -> Image.Image:
     if image.mode in ("La", "RGBa"):
         return image.convert(_RESOLVED[image.mode])
     is_grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image  # a conversion would copy it
     if image.has_transparency_data:
         return image.convert("LA" if is_grey else "RGBA")
     return image.convert("L" if is_grey else "RGB")
