@@ -70,16 +70,15 @@ def random_with_our_scheduler(
     return Decisions(space, objectives, search.model_copy(update={"sampler": "random"}))
 
 
-class OptunaStudy(SearchMethod):
-    """A study of Optuna's own; every trial is trained to the end."""
+class Nsga2(SearchMethod):
+    """Optuna's NSGA-II with its defaults; every trial is trained to the end."""
 
-    def __init__(
-        self, space: Space, objectives: Objectives, sampler: optuna.samplers.BaseSampler
-    ) -> None:
+    def __init__(self, space: Space, objectives: Objectives, search: SearchSettings) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space, self._objectives = space, objectives
         self._study = optuna.create_study(
-            directions=["minimize"] * len(objectives), sampler=sampler
+            directions=["minimize"] * len(objectives),
+            sampler=optuna.samplers.NSGAIISampler(seed=search.seed),
         )
         self._trials: dict[str, optuna.Trial] = {}
         self._last: dict[str, Mapping[str, float]] = {}
@@ -98,17 +97,6 @@ class OptunaStudy(SearchMethod):
             self._study.tell(self._trials[trial_id], costs)
         else:
             self._study.tell(self._trials[trial_id], state=optuna.trial.TrialState.FAIL)
-
-
-def optuna_nsga2(space: Space, objectives: Objectives, search: SearchSettings) -> OptunaStudy:
-    """Return Optuna's NSGA-II with its defaults."""
-    return OptunaStudy(space, objectives, optuna.samplers.NSGAIISampler(seed=search.seed))
-
-
-def optuna_gp(space: Space, objectives: Objectives, search: SearchSettings) -> OptunaStudy:
-    """Return Optuna's Gaussian process with its defaults; it models settings without branches."""
-    sampler = optuna.samplers.GPSampler(seed=search.seed, warn_independent_sampling=False)
-    return OptunaStudy(space, objectives, sampler)
 
 
 class RayOptunaSearch(SearchMethod):
@@ -253,8 +241,7 @@ METHODS: dict[str, MethodFactory] = {
     "Ray OptunaSearch, no early stop": RayOptunaSearch,
     "Ray ASHA + OptunaSearch, mean": RayAsha,
     "Syne Tune MOASHA": SyneMoasha,
-    "Optuna NSGA-II": optuna_nsga2,
-    "Optuna GPSampler": optuna_gp,
+    "Optuna NSGA-II": Nsga2,
     "random": RandomSearch,
     "random + tunebox's scheduler": random_with_our_scheduler,
 }
