@@ -13,7 +13,7 @@ types:
 	$(BIN)/mypy
 
 quick:
-	$(BIN)/python -m pytest -q -m quick
+	$(BIN)/pytest -q -n 2 -m quick
 
 test:  ## all tests, as README.md says
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults

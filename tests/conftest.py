@@ -3,6 +3,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -67,11 +68,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+_imported_by_workers: set[str] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Remember what a process of pytest-xdist has imported."""
+    _imported_by_workers.update(getattr(node, "workeroutput", {}).get("imported", []))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run of the quick tests that imported what they do without."""
-    imported = [name for name in NOT_IN_QUICK if name in sys.modules]
-    if only_quick(session.config) and imported:
-        print(f"\nthe quick tests have imported {', '.join(imported)}")
+    if not only_quick(session.config):
+        return
+    imported = {name for name in NOT_IN_QUICK if name in sys.modules} | _imported_by_workers
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["imported"] = sorted(imported)
+    elif imported:
+        print(f"\nthe quick tests have imported {', '.join(sorted(imported))}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
