@@ -12,8 +12,8 @@ its MLflow runs are, too, and front, weights and runs are checked against what t
 is what is *lost*, what is there *twice*, what is *damaged* (a value that is another), and how often
 something was *wrong in silence*: something lost, twice or damaged without a line about it, a
 traceback, a damaged file that is believed, another user who gets in. To recover means: the journal
-has an epoch that is new; after a fault of MLflow: MLflow has taken something again. Ctrl-C ends it
-early, without a look at the last search.
+has an epoch that is new; after a fault of MLflow: MLflow has taken something again. Ctrl-C, or a
+SIGTERM, ends it early, without a look at the last search.
 
 Needs to be allowed to mount a small file system, and root to play another user.
 """
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sqlite3
 import statistics
 import tempfile
@@ -326,6 +327,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="no fault after them")
     arguments = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts with & ignore one
+        signal.signal(number, signal.default_int_handler)
     # of the searches, which take it from here
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = _TIMEOUT
     with tempfile.TemporaryDirectory(prefix="faults-") as home, _places(Path(home)) as places:

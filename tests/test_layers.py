@@ -35,7 +35,10 @@ ROOMS = [
 ]
 LEVELS = {room: level for level, line in enumerate(ROOMS) for room in line}
 # of all rooms, and their base
-ON_TOP = {"__init__.py", "__main__.py", "errors.py", "proxies.py", "settings.py", "text.py"}
+ON_TOP = {
+    *("__init__.py", "__main__.py", "clock.py", "errors.py"),
+    *("proxies.py", "settings.py", "text.py"),
+}
 LIBRARIES = {  # the rooms that may import a library, other than for types
     "ray": {"engine", "remote"},
     "mlflow": {"tracking", "verbs"},  # the pages of MLflow are asked for their address

@@ -21,10 +21,9 @@ class SilentProxy:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Variables that make it the proxy for everything, for gRPC too."""
+        """Variables that make it the proxy for everything."""
         uri = f"http://127.0.0.1:{self.port}"
-        named = {n: uri for name in _NAMES for n in (name, name.upper())}
-        return {**named, "RAY_grpc_enable_http_proxy": "1"}
+        return {n: uri for name in _NAMES for n in (name, name.upper())}
 
     def asked_for_this_machine(self) -> list[bytes]:
         """Return what was asked of it that no proxy should be asked."""

@@ -113,6 +113,17 @@ class TrialLog:
         """Epochs trained over all trials."""
         return sum(trial.epochs for trial in self.trials.values())
 
+    @property
+    def last_time(self) -> float:
+        """When something last happened in a trial, in seconds since 1970; -inf if nothing has."""
+        times = [
+            time
+            for trial in self.trials.values()
+            for time in (trial.start_time, trial.end_time, *(r.time for r in trial.history[-1:]))
+            if time is not None
+        ]
+        return max(times, default=float("-inf"))
+
     def is_feasible(self, trial: TrialRecord) -> bool | None:
         """Return whether the last report of ``trial`` keeps the constraints, None without one."""
         return self.constraints.are_kept(trial.last_metrics) if trial.history else None

@@ -25,6 +25,8 @@ from tunebox.engine.executor import Executor, TrialStart
 from tunebox.engine.interrupt import interruptible
 from tunebox.errors import describe_os_error, first_line
 
+_CLOCK_SECONDS = 60.0  # that clocks of hosts may differ without a line about it
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -114,6 +116,7 @@ class RunningSearch:
         self._waiting: deque[str] = deque()  # trials that wait for a free worker
         self._has_more = True  # whether the method may suggest another trial
         self._is_kept = True  # whether the journal has all events
+        self._ahead = 0.0  # seconds by which the clock of an earlier process was ahead of ours
 
     @property
     def log(self) -> TrialLog:
@@ -127,8 +130,15 @@ class RunningSearch:
 
     def begin(self) -> None:
         """Continue what an earlier process left: record decided ends, queue trials that go on."""
-        started = SearchStarted(self._executor.now(), socket.gethostname(), os.getpid())
-        for command in self._emit(started):
+        self._ahead = max(0.0, self.log.last_time - self._executor.now())
+        started = SearchStarted(self._now(), socket.gethostname(), os.getpid())
+        commands = self._emit(started)
+        if self._ahead > _CLOCK_SECONDS:
+            self.note(
+                f"the clock here is {self._ahead:.0f} s behind the last event of the search: the "
+                "times of new events follow on that one"
+            )
+        for command in commands:
             if isinstance(command, Stop):
                 self.ended(command.trial_id)
             elif isinstance(command, Pause):
@@ -169,7 +179,7 @@ class RunningSearch:
         """Record that a trial runs; one that was running has started again."""
         record = self.log.trials.get(trial_id)
         if record is None or record.state is not TrialState.RUNNING:
-            self._emit(Started(trial_id, self._executor.now()))
+            self._emit(Started(trial_id, self._now()))
 
     def reported(
         self, trial_id: str, epoch: int, metrics: dict[str, float], node: str | None
@@ -178,26 +188,24 @@ class RunningSearch:
         record = self.log.trials[trial_id]
         if epoch != record.epochs + 1:  # repeated after a restart
             return Continue(trial_id)
-        report = Report(epoch, metrics, self._executor.now())
+        report = Report(epoch, metrics, self._now())
         (command,) = self._emit(Reported(trial_id, report, node))
         return command
 
     def paused(self, trial_id: str) -> None:
         """Record that a trial has paused and its worker is free."""
-        self._emit(Paused(trial_id, self._executor.now()))
+        self._emit(Paused(trial_id, self._now()))
 
     def ended(self, trial_id: str) -> None:
         """Record that a trial that was to stop has ended."""
-        self._end(self._state.result_of(trial_id, self._executor.now()))
+        self._end(self._state.result_of(trial_id, self._now()))
 
     def failed(self, trial_id: str, reason: str, failed_at: str, traceback: str | None) -> None:
         """Record that a trial failed for good."""
         self.started(trial_id)  # it may have failed before it started
         if traceback is not None and self._errors is not None:
             self._keep_traceback(self._errors, trial_id, traceback)
-        self._end(
-            Ended(trial_id, TrialState.FAILED, reason, self._executor.now()), failed_at, traceback
-        )
+        self._end(Ended(trial_id, TrialState.FAILED, reason, self._now()), failed_at, traceback)
 
     def end_for(self, trouble: str) -> None:
         """End the search because of ``trouble``."""
@@ -216,7 +224,7 @@ class RunningSearch:
 
     def finish(self, is_interrupted: bool) -> None:
         """End the trials that still run or are paused, and emit the end of the search."""
-        now = self._executor.now()
+        now = self._now()
         is_cut_short = is_interrupted or self._ending.reason is not None
         for trial_id, record in list(self.log.trials.items()):
             if record.state is TrialState.RUNNING:
@@ -224,6 +232,10 @@ class RunningSearch:
             elif record.state is TrialState.PAUSED and not is_cut_short:
                 self.ended(trial_id)
         self._emit(SearchEnded(now, is_interrupted, self._ending.trouble))
+
+    def _now(self) -> float:
+        """Return the time of an event, which is never before those of earlier processes."""
+        return self._executor.now() + self._ahead
 
     def _end(self, event: Ended, failed_at: str = "", traceback: str | None = None) -> None:
         self._emit(event)

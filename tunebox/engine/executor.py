@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunebox import clock
 from tunebox.spec.space import Values
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Executor(ABC):
 
     def now(self) -> float:
         """Return the time of an event in seconds since 1970, or of a simulated clock."""
-        return time.time()
+        return clock.now()
 
     def seconds(self) -> float:
         """Return the seconds of a monotonic clock, by which a time budget is measured."""

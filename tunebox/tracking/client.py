@@ -17,6 +17,7 @@ from mlflow.entities import Metric, Param, Run, RunStatus, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.tracking import MlflowClient
 
+from tunebox.clock import now
 from tunebox.decisions.trials import Report
 from tunebox.errors import RecordsError, TuneboxError
 from tunebox.spec.space import Scalar
@@ -280,7 +281,7 @@ class SearchStore(Store):
         except Exception as error:
             # a database is done with a call when it fails
             is_coming = self._is_server and is_unanswered(error)
-            self.in_doubt[key] = time.time() if is_coming else 0.0
+            self.in_doubt[key] = now() if is_coming else 0.0
             if getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
                 raise LostRunError("it has lost the experiment of all searches") from error
             raise
@@ -350,7 +351,7 @@ class SearchStore(Store):
         """Return the run of a call whose answer was lost; a server may still be busy with it."""
         while True:
             found = self._search(f"tags.`{_KEY_TAG}` = '{self._cursor.key_tag(key)}'")
-            is_over = abs(time.time() - self.in_doubt[key]) >= _CALL_SECONDS
+            is_over = abs(now() - self.in_doubt[key]) >= _CALL_SECONDS
             if (run := next(found, None)) is not None:
                 return run
             if is_over or not self._is_server:

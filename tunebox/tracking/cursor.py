@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from typing_extensions import NotRequired, TypedDict
 
 from tunebox import __version__
+from tunebox.clock import now
 from tunebox.errors import RecordsError, reading
 from tunebox.records.checksum import is_intact
 from tunebox.records.files import check_format, json_mapping, write_json
@@ -92,7 +92,7 @@ class Cursor:
 
         Without the note, a process after this one could ask a second time.
         """
-        self.creating |= dict.fromkeys(keys, time.time())
+        self.creating |= dict.fromkeys(keys, now())
         self.save()
 
     def start_again(self) -> None:

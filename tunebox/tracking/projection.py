@@ -1,8 +1,8 @@
 """The MLflow runs of a search, kept up to date with its events: a parent, and a child a trial."""
 
-import time
 from dataclasses import replace
 
+from tunebox import clock
 from tunebox.decisions.events import (
     Ended,
     Event,
@@ -101,7 +101,7 @@ class MlflowProjection(Observer):
     def tick(self) -> None:
         """Look at the front again when it is time."""
         if self._front_is_old and self._front_rate.is_due:
-            self._front_rate.run(lambda: self._look_at_front(time.time()))
+            self._front_rate.run(lambda: self._look_at_front(clock.now()))
             self.delivery.wake()
 
     def start(self, start_time: float, *, is_running: bool = True) -> None:
@@ -193,6 +193,8 @@ class MlflowProjection(Observer):
         self._front = self._front_now()
         for trial_id in sorted({key for key, _ in before.items() ^ self._front.items()}):
             self._put_trial(trial_id)
+        if self._points:  # MLflow is sent what is later than the last: a clock may be set back
+            now = max(now, self._points[-1].time + 0.001)
         point = search_point(self._log, now)
         if not self._points or point.metrics != self._points[-1].metrics:
             self._points.append(point)

@@ -1,10 +1,10 @@
 """One MLflow run that is no part of a search, written at once by a verb that waits for it."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunebox import clock
 from tunebox.decisions.trials import Report
 from tunebox.errors import RecordsError
 from tunebox.records.evaluation_table import EvaluationRow
@@ -42,7 +42,7 @@ def write_single_run(
         params=run.params,
         points=tuple(run.points),
         files=run.files,
-        status=(run.status, time.time()),
+        status=(run.status, clock.now()),
     )
     try:
         with responsive_client():
@@ -93,7 +93,7 @@ def record_evaluation(
         metrics[f"{path}/accuracy"] = row.accuracy
         if row.loss is not None:
             metrics[f"{path}/loss"] = row.loss
-    name, now = folder.resolve().name, time.time()
+    name, now = folder.resolve().name, clock.now()
     tags = {"tunebox.kind": "evaluation", "tunebox.trial_id": name}
     tags |= {**origin_tags(origin_of(folder)), **provenance_tags()}
     run = RunState(

@@ -1,11 +1,11 @@
 """``tunebox train``: one fixed trial to full length, on this machine, without Ray."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunebox.clock import now
 from tunebox.decisions.trials import Report, non_finite_metric
 from tunebox.engine.interrupt import interruptible
 from tunebox.errors import RecordsError, SearchFileError, TuneboxError
@@ -88,7 +88,7 @@ def train(
     target = Path(to) if to else folder_of_all / next_free_name(folder_of_all, "trained")
     check_target(target)
     run, odd = _prepare(spec)
-    start = time.time()
+    start = now()
     trained = _train(run, on_epoch)
     last = trained.points[-1].metrics if trained.points else {}
     description = None
@@ -132,7 +132,7 @@ def _train(run: "Run", on_epoch: Callable[[TrainedEpoch], None] | None) -> _Trai
                 metrics = run.run_epoch()
             except RunIsOver:
                 break
-            points.append(Report(run.epoch, metrics, time.time()))
+            points.append(Report(run.epoch, metrics, now()))
             culprit = non_finite_metric(metrics)
             if on_epoch is not None:
                 on_epoch(TrainedEpoch(run.epoch, run.max_epochs, metrics))
