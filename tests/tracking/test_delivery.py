@@ -445,6 +445,7 @@ class StrainedStore:
 
     rows = None
     calls_at_once = 1
+    is_lost = False
 
     def __init__(self, most: int) -> None:
         self.most = most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -153,6 +154,17 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert store_trouble(f"sqlite:///{tmp_path}/mlflow.db") == (
         "file is not a database: move it away, and a new one is made"
     )
+
+
+def test_a_folder_in_the_place_of_a_database_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    uri, start = f"sqlite:///{tmp_path}/mlflow.db", time.monotonic()
+    said = "unable to open database file: check its rights, and those of its folder"
+    assert store_trouble(uri) == said
+    with pytest.raises(sqlite3.Error) as caught:
+        Store(uri, tmp_path)
+    assert public_reason(caught.value, uri) == said
+    assert time.monotonic() - start < 20  # MLflow alone takes minutes
 
 
 def test_a_damaged_database(tmp_path: Path, make_store: Callable[[Path], str]) -> None:

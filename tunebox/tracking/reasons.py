@@ -2,6 +2,7 @@
 
 import re
 import socket
+import sqlite3
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tunebox.errors import TuneboxError, describe_os_error, first_line
 from tunebox.tracking.sqlite_uri import sqlite_file
+from tunebox.tracking.store_file import check_opens
 from tunebox.tracking.stores import is_server, responsive_client, without_credentials
 
 # MLflow's words for an answer that is none of MLflow
@@ -37,6 +39,8 @@ def store_trouble(uri: str) -> str | None:
 
     with responsive_client():
         try:
+            if file is not None:
+                check_opens(file)
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         except Exception as error:  # MLflow, HTTP and databases have classes of their own
             return public_reason(error, uri)
@@ -96,7 +100,8 @@ def _reason_of_database(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"its driver is not installed ({first_line(error)})"
     for cause in _causes(error):
-        said = getattr(cause, "orig", None)  # what the driver raised, without SQLAlchemy's words
+        # what the driver raised, without SQLAlchemy's words
+        said = cause if isinstance(cause, sqlite3.Error) else getattr(cause, "orig", None)
         if isinstance(said, Exception):
             name = getattr(said, "sqlite_errorname", "")
             ways = [way for sign, way in _SQLITE_WAYS_OUT.items() if name.startswith(sign)]

@@ -3,6 +3,10 @@
 On Linux and macOS a connection goes on writing into a file that was deleted, without any error.
 """
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from tunebox.errors import RecordsError
 from tunebox.tracking.sqlite_uri import sqlite_file
 
@@ -33,11 +37,26 @@ class StoreFile:
         return (found.st_dev, found.st_ino) if found and found.st_size else None
 
 
+def check_opens(file: Path) -> None:
+    """Raise `sqlite3.Error` if ``file`` is no database of SQLite, which may be empty or missing.
+
+    MLflow would try for minutes before it says so.
+    """
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA schema_version").fetchone()
+
+
 def open_again(uri: str) -> None:
     """Let MLflow open the SQLite file at ``uri`` anew, and make it where it is missing.
 
     MLflow keeps its connections to a file as long as the process lives.
+
+    Raises:
+        sqlite3.Error: It is no database, or cannot be opened.
     """
+    file = sqlite_file(uri)
+    if file is not None:
+        check_opens(file)
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.tracking import MlflowClient
 
