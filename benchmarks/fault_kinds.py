@@ -361,7 +361,7 @@ KINDS = (
     Kind("disk full", _fill_disk),
     Kind("worker killed", _kill_worker, counts_as_failure=True),
     Kind("node killed", _kill_node, counts_as_failure=True),
-    Kind("node preempted or shut down, no failure allowed", _give_node_back),
+    Kind("node preempted or shut down", _give_node_back),
     Kind("second driver", _start_second_driver),
     Kind("two searches started at once", _start_two_searches),
     Kind("another user looks and calls", _let_another_user_look),

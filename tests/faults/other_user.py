@@ -10,13 +10,19 @@ from pathlib import Path
 
 NOBODY = 65534
 
-_CONNECT = """
-import sys
+# Imports come first: the other user may not be able to read the programs of this one.
+_BECOME_OTHER = """
+import os, pathlib, sys
 from ray._raylet import GcsClient
+os.setgroups([])
+os.setgid(NOBODY)
+os.setuid(NOBODY)
+os.chdir("/")
+""".replace("NOBODY", str(NOBODY))
+_CONNECT = """
 GcsClient(sys.argv[1]).get_all_node_info()
 """
 _READ = """
-import os, sys
 for path in sys.argv[1:]:
     try:
         print(path, len(os.listdir(path) if os.path.isdir(path) else open(path, "rb").read()))
@@ -24,7 +30,6 @@ for path in sys.argv[1:]:
         pass
 """
 _WRITE = """
-import pathlib, sys
 for path in sys.argv[1:]:
     try:
         (pathlib.Path(path) / "mine").touch()
@@ -42,16 +47,12 @@ def can_be_played() -> bool:
 def run_as_other(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program of Python as a user without any rights, and without our variables."""
     return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        env={"PATH": os.environ["PATH"], "HOME": "/"},
-        cwd="/",
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=[],
+        [sys.executable, "-c", _BECOME_OTHER + program, *map(str, arguments)],
+        env={name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=200,
     )
 
 

@@ -182,7 +182,7 @@ def node_that_trains(cluster: Cluster) -> Node:
 @pytest.mark.timeout(400)
 def test_a_trial_outlives_nodes_that_are_given_back(tmp_path: Path, cluster: Cluster) -> None:
     """One is killed when it was drained, as of a preempted machine, and two get a SIGTERM."""
-    options = ("--trials", "1", "--max-epochs", "1000000", "--max-failures", "0")
+    options = ("--trials", "1", "--max-epochs", "100000", "--max-failures", "0")
     search = SearchProcess(tmp_path, "--address", cluster.address, *options)
     process = search.start()
     for is_killed in (False, True, False):
