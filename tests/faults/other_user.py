@@ -72,8 +72,8 @@ def what_is_open(driver: int, folder: Path) -> list[str]:
     assert read.returncode == written.returncode == 0, read.stderr + written.stderr
     found = [f"reads {line}" for line in read.stdout.splitlines()]
     found += [f"writes to {line}" for line in written.stdout.splitlines()]
-    if called.returncode == 0 or "AuthenticationError" not in called.stderr:
-        found.append(f"calls Ray: {called.stderr[-300:]}")
+    if called.returncode == 0:  # else it was refused, or Ray was too busy to answer in time
+        found.append(f"calls Ray at {address}")
     return found
 
 
