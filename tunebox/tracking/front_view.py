@@ -6,9 +6,9 @@ writes when a person saves a view (MLflow 3.17); a page that does not know them 
 """
 
 import json
-import time
 from typing import TYPE_CHECKING
 
+from tunebox import clock
 from tunebox.tracking.stores import VIEW, front_filter
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def save_front_view(client: "MlflowClient", experiment_id: str) -> None:
         "orderByAsc": False,
         "selectedColumns": [*columns, "attributes.`Models`"],
     }
-    now = round(time.time() * 1000)
+    now = round(clock.now() * 1000)
     view = {"name": _TITLE, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}
     client.set_experiment_tag(experiment_id, _TAG, json.dumps(view))
 
