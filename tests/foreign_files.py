@@ -6,15 +6,11 @@ What is slow to import is imported where it is needed.
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from tunebox.errors import RecordsError
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
 from tunebox.spec.yaml_source import parse_yaml
@@ -40,103 +36,6 @@ search: {trials: 4, max_epochs: 2, seed: 3, sampler: random}
 """
 SETTINGS: Values = {"model/width": 4, "losses": "clean", "optimizer/lr": 0.1}
 CHECKPOINT = "checkpoints/0000/000009.pt"
-
-
-def make_model(folder: Path) -> Path:
-    from tests.records.make_model import write_model
-
-    write_model(folder / "model", small_spec(), SETTINGS)
-    return folder / "model" / "model.safetensors"
-
-
-def make_old_model(folder: Path) -> Path:
-    from tests.records.make_model import make_classifier, make_old, weights_of
-
-    make_model(folder)
-    return make_old(folder / "model", weights_of(make_classifier(small_spec(), SETTINGS, seed=5)))
-
-
-def make_model_json(folder: Path) -> Path:
-    return make_model(folder).parent / "model.json"
-
-
-def make_trial_file(folder: Path) -> Path:
-    return make_model(folder).parent / "trial.yaml"
-
-
-def read_model(folder: Path) -> object:
-    from tunebox.records.model_folder import load_model
-
-    return load_model(folder / "model")
-
-
-def read_tensors(folder: Path) -> object:
-    """Read the weights of somebody who wrote the right checksum beside them."""
-    import hashlib
-
-    from tunebox.records.files import read_json, write_json
-
-    path = folder / "model" / "model.json"
-    content = read_json(path, 1)
-    weights = (folder / "model" / "model.safetensors").read_bytes()
-    content["files"]["model.safetensors"]["sha256"] = hashlib.sha256(weights).hexdigest()
-    write_json(path, {name: value for name, value in content.items() if name != "crc"})
-    return read_model(folder)
-
-
-def make_pretrained(folder: Path) -> Path:
-    import timm
-    import torch
-
-    torch.manual_seed(0)
-    path = folder / "pretrained.pt"
-    torch.save(timm.create_model("test_resnet", num_classes=7).state_dict(), path)
-    return path
-
-
-def read_pretrained(folder: Path) -> object:
-    from tunebox.models.networks.timm import TimmSettings
-    from tunebox.models.settings import ImageShape
-
-    path = str(folder / "pretrained.pt")
-    return TimmSettings(kind="timm", name="test_resnet", pretrained=path).build(
-        ImageShape(3, 32, 32, 10)
-    )
-
-
-def make_checkpoint(folder: Path) -> Path:
-    import torch
-
-    from tests.records.make_model import SHAPE, make_classifier
-    from tunebox.records.search_folder import create_folder
-    from tunebox.spec.write import search_yaml
-
-    search, spec = create_folder(folder, "s"), small_spec()
-    search.search_file.write_text(search_yaml(spec), encoding="utf-8")
-    path = search.root / CHECKPOINT
-    path.parent.mkdir(parents=True)
-    state = {"model": make_classifier(spec, SETTINGS, 5).state_dict(), "epoch": 3}
-    torch.save({"format": 1, **SHAPE, "state": state}, path)
-    return path
-
-
-def read_checkpoint(folder: Path) -> object:
-    """Export a trial from its checkpoint, and load the model."""
-    from tunebox.decisions.trials import TrialRecord, TrialState
-    from tunebox.records.export import export_trials
-    from tunebox.records.model_folder import load_model
-    from tunebox.records.search_folder import SearchFolder
-
-    trial = TrialRecord("0000", SETTINGS, 1.0, TrialState.FINISHED, checkpoint=CHECKPOINT)
-    shutil.rmtree(folder / "to", ignore_errors=True)
-    exported = export_trials(SearchFolder(folder / "s"), [trial], folder / "to", format=None)
-    for problem in exported.problems:
-        raise RecordsError(problem)
-    try:
-        return load_model(folder / "to" / "0000")
-    except RecordsError as error:
-        exported_as = str(error).replace("model.safetensors", "000009.pt")
-        raise RecordsError(exported_as) from error
 
 
 def small_spec() -> SearchSpec:
@@ -451,122 +350,6 @@ def read_cluster_file(folder: Path) -> object:
     words = head.login.ssh("true", "-L", "1:h:2")
     assert words[words.index("--") + 1] == f"{head.user}@{head.address}"
     return words
-
-
-def make_image(folder: Path) -> Path:
-    from PIL import Image
-
-    generator = random.Random(0)
-    for part in ("a", "b"):
-        (folder / "train" / part).mkdir(parents=True)
-        for number in range(3):
-            image = Image.frombytes("RGB", (9, 7), generator.randbytes(9 * 7 * 3))
-            image.save(folder / "train" / part / f"{number}.png")
-    return folder / "train" / "a" / "0.png"
-
-
-def read_images(folder: Path) -> object:
-    from tunebox.data.sets.image_folder import ImageFolderSettings
-
-    return ImageFolderSettings(kind="image_folder", root=str(folder), image_size=8).build("train")
-
-
-def make_idx(folder: Path) -> Path:
-    raw = bytes((0, 0, 8, 3)) + b"".join(n.to_bytes(4, "big") for n in (2, 3, 4)) + bytes(24)
-    (folder / "images-idx3-ubyte.gz").write_bytes(gzip.compress(raw))
-    return folder / "images-idx3-ubyte.gz"
-
-
-def read_idx(folder: Path) -> object:
-    from tunebox.data.idx import read_idx
-
-    return read_idx(folder / "images-idx3-ubyte.gz")
-
-
-def _write_images(folder: Path) -> list[bytes]:
-    from PIL import Image
-
-    generator = random.Random(0)
-    contents = []
-    for number in range(12):
-        image = Image.frombytes("RGB", (9, 7), generator.randbytes(9 * 7 * 3))
-        image.save(folder / f"{number}.png")
-        contents.append((folder / f"{number}.png").read_bytes())
-    return contents
-
-
-def make_table(folder: Path) -> Path:
-    _write_images(folder)
-    parts = ["train", "validation", "test"]
-    rows = [f"{number}.png,{'ab'[number % 2]},{parts[number % 3]}" for number in range(12)]
-    path = folder / "labels.csv"
-    path.write_text("\n".join(["path,label,part", *rows]), encoding="utf-8")
-    return path
-
-
-def read_table(folder: Path) -> object:
-    from tunebox.data.sets.table import TableSettings
-
-    file = str(folder / "labels.csv")
-    return _read(TableSettings(kind="table", file=file, image_size=8))
-
-
-def make_parquet_images(folder: Path) -> Path:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
-    schema = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    images = [{"bytes": content, "path": "x.png"} for content in _write_images(folder)]
-    table = pa.table({"image": images, "label": [0, 1] * 6}).replace_schema_metadata(schema)
-    pq.write_table(table, folder / "train-0.parquet")
-    return folder / "train-0.parquet"
-
-
-def read_parquet_images(folder: Path) -> object:
-    from tunebox.data.sets.parquet import ParquetSettings
-
-    return _read(ParquetSettings(kind="parquet", root=str(folder), image_size=8))
-
-
-def make_npz(folder: Path) -> Path:
-    import numpy as np
-
-    draws = np.random.default_rng(0)
-    arrays = {}
-    for part in ("train", "val", "test"):
-        arrays[f"{part}_images"] = draws.integers(0, 256, (6, 9, 9, 3), dtype=np.uint8)
-        arrays[f"{part}_labels"] = np.array([[0], [1]] * 3)
-    np.savez_compressed(folder / "set.npz", **arrays)  # type: ignore[arg-type]
-    return folder / "set.npz"
-
-
-def read_npz(folder: Path) -> object:
-    from tunebox.data.sets.npz import NpzSettings
-
-    return _read(NpzSettings(kind="npz", file=str(folder / "set.npz")))
-
-
-def _read(settings: Any) -> object:
-    from tunebox.data.parts import load_test_part, load_training_parts
-
-    settings.inspect()
-    return load_training_parts(settings), load_test_part(settings)
-
-
-def make_corruptions(folder: Path) -> Path:
-    import numpy as np
-
-    np.save(folder / "fog.npy", np.arange(5 * 16, dtype=np.uint8).reshape(5, 4, 4))
-    np.save(folder / "labels.npy", np.arange(5, dtype=np.uint8) % 3)
-    return folder / "fog.npy"
-
-
-def read_corruptions(folder: Path) -> object:
-    from tests.training.tiny_model import tiny_model
-    from tunebox.training.corruption_rows import corruption_file_rows
-
-    return corruption_file_rows(tiny_model(), folder, (1, 4, 4))
 
 
 def make_evaluation(folder: Path) -> Path:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import foreign_files as files
+from tests import foreign_images as images
+from tests import foreign_models as models
 from tests.mutations import (
     EVIL,
     Mutation,
@@ -62,12 +64,12 @@ _TABLE = (changed_bytes, in_parquet)
 
 READERS = {
     "search file": Reader(files.make_search_file, files.read_search_file, _YAML),
-    "trial file": Reader(files.make_trial_file, files.read_model, _YAML),
-    "weights": Reader(files.make_model, files.read_tensors, (changed_bytes,)),
-    "model.json": Reader(files.make_model_json, files.read_model, _JSON, "model.safetensors"),
-    "weights of 0.1.0": Reader(files.make_old_model, files.read_model, _TORCH),
-    "checkpoint": Reader(files.make_checkpoint, files.read_checkpoint, _TORCH),
-    "pretrained": Reader(files.make_pretrained, files.read_pretrained, _TORCH),
+    "trial file": Reader(models.make_trial_file, models.read_model, _YAML),
+    "weights": Reader(models.make_model, models.read_tensors, (changed_bytes,)),
+    "model.json": Reader(models.make_model_json, models.read_model, _JSON, "model.safetensors"),
+    "weights of 0.1.0": Reader(models.make_old_model, models.read_model, _TORCH),
+    "checkpoint": Reader(models.make_checkpoint, models.read_checkpoint, _TORCH),
+    "pretrained": Reader(models.make_pretrained, models.read_pretrained, _TORCH),
     "journal": Reader(files.make_journal, files.read_state, _JSON),
     "warm start": Reader(files.make_warm_start, files.read_state, _JSON),
     "trials": Reader(files.make_trials_table, files.read_tables, _TABLE, "history.parquet"),
@@ -83,19 +85,19 @@ READERS = {
     "ids of 0.1.0": Reader(files.make_ids, files.read_cursor, _JSON),
     "checksums": Reader(files.make_sums, files.read_code, _TEXT, "mine.py"),
     "cluster file": Reader(files.make_cluster_file, files.read_cluster_file, _YAML),
-    "image": Reader(files.make_image, files.read_images, (changed_bytes, in_image)),
-    "idx": Reader(files.make_idx, files.read_idx, (changed_bytes, in_idx)),
-    "table of images": Reader(files.make_table, files.read_table, _TEXT),
+    "image": Reader(images.make_image, images.read_images, (changed_bytes, in_image)),
+    "idx": Reader(images.make_idx, images.read_idx, (changed_bytes, in_idx)),
+    "table of images": Reader(images.make_table, images.read_table, _TEXT),
     "parquet images": Reader(
-        files.make_parquet_images,
-        files.read_parquet_images,
+        images.make_parquet_images,
+        images.read_parquet_images,
         (changed_bytes, in_image_parquet),
         "/files: the 0 images for training",
     ),
-    "npz": Reader(files.make_npz, files.read_npz, (changed_bytes, in_npz)),
+    "npz": Reader(images.make_npz, images.read_npz, (changed_bytes, in_npz)),
     "evaluation": Reader(files.make_evaluation, files.read_evaluation, (changed_bytes,)),
     "corruptions": Reader(
-        files.make_corruptions, files.read_corruptions, _TEXT, also_named="labels.npy"
+        images.make_corruptions, images.read_corruptions, _TEXT, also_named="labels.npy"
     ),
 }
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign_files import make_old_model, make_search, make_trials_table
+from tests.foreign_files import make_search, make_trials_table
+from tests.foreign_models import make_old_model
 from tests.foreign_readers import READERS
 from tests.mutations import DEPTH
 from tunebox.errors import ClusterError, RecordsError, TuneboxError, reading
