@@ -99,24 +99,27 @@ def evaluate(
     if reference_rows is not None:
         errors = normalized_errors(report.rows, reference_rows)
         report = replace(report, numbers=report.numbers | errors)
-    curvature = {f"curvature/{name}": value for name, value in asdict(report.curvature).items()}
+    files, problems = _record(folder, report, uri, folder_of_all, seed)
+    return EvaluateResult(report, files, public_uri(uri), [*warnings, *problems])
+
+
+def _record(
+    folder: Path, report: "RobustnessReport", uri: str, out: Path, seed: int
+) -> tuple[list[Path], list[str]]:
+    """Write the table, the picture and the MLflow run; return the files, and what went wrong."""
     files = [
         write_evaluation_table(folder, report.rows),
         write_evaluation_picture(folder, report.rows),
     ]
+    curvature = {f"curvature/{name}": value for name, value in asdict(report.curvature).items()}
+    extra = curvature | report.numbers
     try:
         record_evaluation(
-            folder,
-            report.rows,
-            files,
-            tracking_uri=uri,
-            out=folder_of_all,
-            seed=seed,
-            extra=curvature | report.numbers,
+            folder, report.rows, files, tracking_uri=uri, out=out, seed=seed, extra=extra
         )
     except RecordsError as error:  # the measurements are in the files
-        warnings.append(f"{error}; the files have all")
-    return EvaluateResult(report, files, public_uri(uri), warnings)
+        return files, [f"{error}; the files have all"]
+    return files, []
 
 
 def _parts(include: Sequence[str], *, images: int, samples: int) -> tuple[str, ...]:

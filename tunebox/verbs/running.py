@@ -14,6 +14,7 @@ from tunebox.verbs.results import SearchResult
 
 if TYPE_CHECKING:
     from tunebox.decisions.state import SearchState
+    from tunebox.engine.drive import Outcome
     from tunebox.engine.nodes.preparation import NodeReport
     from tunebox.records.confirmed_table import ConfirmedWriter
     from tunebox.reports.report_files import ReportFiles
@@ -90,20 +91,23 @@ def run_to_end(
         max_failed_fraction=spec.search.max_failed_fraction,
         root=root,
     )
-    end = RunEnd(
-        tracking_uri=public_uri(uri),
-        interrupted=outcome.interrupted,
-        ended=outcome.reason,
-        is_complete=state.is_complete,
-        warnings=[
-            *(*report.notes, *outcome.notes),
-            *(*tables.warnings, *last.warnings, *mlflow_runs.warnings),
-        ],
-        go_on=outcome.go_on,
-        trouble=outcome.trouble,
-        traceback=outcome.traceback,
-    )
+    problems = [*tables.warnings, *last.warnings, *mlflow_runs.warnings]
+    warnings = [*report.notes, *outcome.notes, *problems]
+    end = _run_end(outcome, uri, state.is_complete, warnings)
     write_run_end(folder.run_end, end)
     return SearchResult(
         name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
+    )
+
+
+def _run_end(outcome: "Outcome", uri: str, is_complete: bool, warnings: list[str]) -> RunEnd:
+    return RunEnd(
+        tracking_uri=public_uri(uri),
+        interrupted=outcome.interrupted,
+        ended=outcome.reason,
+        is_complete=is_complete,
+        warnings=warnings,
+        go_on=outcome.go_on,
+        trouble=outcome.trouble,
+        traceback=outcome.traceback,
     )
