@@ -183,6 +183,7 @@ def print_search(
     best = shell_command(f"best:{next(iter(log.objectives)).name}")
     where = [] if cluster is None else ["--cluster", cluster]
     out = [] if result.out == default_out() else ["--out", result.out]
+    confirm = shell_command("tunebox", "confirm", name, *out)
     store = [] if tracking_uri is None else ["--tracking-uri", result.tracking_uri]
     pages = shell_command("tunebox", "ui", *(where or [*out, *store]))
     export = shell_command("tunebox", "export", name, "--pick", "knee", "--to", "exported", *out)
@@ -190,6 +191,7 @@ def print_search(
         f"next    {pages}    # then filter runs by {result.front_filter}",
         f"        {shell_command('tunebox', 'front', name, *out)}",
         f"        {shell_command('tunebox', 'report', name, '--open', *out)}",
+        f"        {confirm}    # train the front again with new seeds",
         f"        {export}    # or all, {best}",
     ]
     if not result.is_complete:
