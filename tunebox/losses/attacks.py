@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tunebox.metrics.attacks import gradient, random_offset, steepest, within
+from tunebox.metrics import attacks
+from tunebox.metrics.attacks import random_offset, steepest, within
 from tunebox.metrics.settings import Norm
 
 
@@ -63,11 +64,15 @@ def ascend(
         step_size: Norm of a step, in units of the pixel range.
         num_steps: At least 0.
     """
-    images, points = images.detach(), start.detach()
-    for _ in range(num_steps):
-        step = step_size * ball.direction(gradient(losses_of, points))
-        points = (images + ball.project(points + step - images)).clamp(0, 1)
-    return points
+    return attacks.ascend(
+        losses_of,
+        images,
+        start,
+        norm=ball.norm,
+        epsilon=ball.radius,
+        steps=num_steps,
+        step_size=step_size,
+    )
 
 
 def normal_like(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def ascend(
     losses_of: Losses,
     images: Tensor,
+    start: Tensor | None = None,
     *,
     norm: Norm,
     epsilon: float,
     steps: int,
     step_size: float,
-    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return images within ``epsilon`` of ``images`` and in [0, 1] whose losses are higher.
 
@@ -38,16 +38,14 @@ def ascend(
     Args:
         losses_of: Images to the loss of each, ``(B,)``.
         images: Not changed.
+        start: Images where the ascent starts, within ``epsilon``; None for ``images``.
         norm: In which ``epsilon`` and the steps are measured.
         epsilon: Largest distance, in units of the pixel range.
         steps: Number of steps, each of which costs a forward and a backward.
         step_size: Length of a step.
-        generator: Draws a uniform start within ``epsilon``; None starts at ``images``.
     """
-    attacked = images
-    if generator is not None:
-        start = random_offset(images, norm, epsilon, generator)
-        attacked = (images + start).clamp(0, 1)
+    images = images.detach()
+    attacked = images if start is None else start.detach()
     for _ in range(steps):
         slope = gradient(losses_of, attacked)
         moved = attacked + step_size * steepest(slope, norm)
