@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+from zlib import adler32, crc32
 
 from tunebox.data.decode import (
     check_bad_files,
@@ -25,6 +25,8 @@ from tunebox.data.read_files import BadFile, Progress, describe_bad_files, read_
 if TYPE_CHECKING:
     from tunebox.data.picture_settings import PictureSettings
     from tunebox.data.settings import SplitPart
+
+_Digest: TypeAlias = tuple[tuple[int, ...], int, int, int]
 
 _SENSOR_BITS = (8, 10, 12, 14)
 
@@ -62,7 +64,7 @@ class _Seen:
     bits: int
     is_grey: bool
     largest: int | None  # of integers of more than 8 bits, as they are in the file
-    digest: bytes
+    digest: _Digest  # of the pixels
 
 
 def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> Inspection:
@@ -112,14 +114,16 @@ def _shape(settings: PictureSettings, train: Sequence[_Seen]) -> tuple[int, int,
     return channels, side or first.height, side or first.width
 
 
-def _look(settings: PictureSettings, item: Item) -> tuple[ImageInfo, int, bool, int | None, bytes]:
+def _look(
+    settings: PictureSettings, item: Item
+) -> tuple[ImageInfo, int, bool, int | None, _Digest]:
     image = read_item(settings, item)
     pixels, info = image.pixels, image.info
     is_count = 8 < info.bits <= 16 and info.mode[0] not in "FI"
-    digest = blake2b(repr((pixels.shape, image.bits)).encode(), digest_size=16)
-    digest.update(pixels.data)
     largest = int(pixels.max()) if is_count else None
-    return info, image.bits, pixels.shape[2] == 1, largest, digest.digest()
+    # two checksums of 32 bits take half the time of a cryptographic hash
+    digest = (pixels.shape, image.bits, crc32(pixels.data), adler32(pixels.data))
+    return info, image.bits, pixels.shape[2] == 1, largest, digest
 
 
 def _depth_notes(settings: PictureSettings, train: Sequence[_Seen]) -> Iterator[str]:
@@ -184,7 +188,7 @@ def _empty_classes(listing: Listing, test: Sequence[_Seen]) -> Iterator[str]:
 
 def _copies(train: Sequence[_Seen], test: Sequence[_Seen]) -> Iterator[str]:
     """Say which images are there more than once, by their pixels."""
-    by_digest: defaultdict[bytes, list[_Seen]] = defaultdict(list)
+    by_digest: defaultdict[_Digest, list[_Seen]] = defaultdict(list)
     for one in train:
         by_digest[one.digest].append(one)
     in_both = [(by_digest[one.digest][0], one) for one in test if one.digest in by_digest]
