@@ -46,13 +46,13 @@ def test_a_search_stays_in_its_folder_and_its_commands_can_be_pasted(tmp_path: P
         *("mlflow.db", "mlartifacts", "f-1")
     }
     with closing(sqlite3.connect(tmp_path / OUT / "mlflow.db")) as store:
-        assert {name for (name,) in store.execute("SELECT name FROM runs")} == {"f-1", "0000"}
+        assert {name for (name,) in store.execute("SELECT name FROM runs")} == {"f-1", "f-1/0000"}
     kept = {path.name for path in (tmp_path / OUT / "mlartifacts").rglob("*")}
     assert {"search.yaml", "report.html", "trials.parquet"} <= kept
 
     lines = [line.removeprefix("next").strip() for line in ended.stdout.splitlines()]
     commands = {line.split()[1]: line for line in lines if line.startswith("tunebox ")}
-    assert list(commands) == ["ui", "front", "report", "export", "search"]
+    assert list(commands) == ["ui", "front", "report", "confirm", "export", "search"]
     for line in commands.values():
         words = shlex.split(line, comments=True)
         assert words[words.index("--out") + 1] == OUT

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 
 from tests.command_line import run_tunebox
 from tests.engine.ray.test_lost_trials import LocalTrial
 from tunebox.engine.ray.executor import Slots
 from tunebox.engine.ray.lost_trials import ran_out_of_memory, reason
+from tunebox.engine.ray.memory_kills import memory_kills_as_lost_actors
 
 LOOP = """\
 import time
@@ -66,6 +70,25 @@ def test_fewer_trials_run_after_each_loss_but_one() -> None:
     assert slots.lower()
     assert slots.limit == 1
     assert not slots.lower()
+
+
+def test_a_task_that_is_ended_for_lack_of_memory_is_a_lost_actor() -> None:
+    heard: list[Exception] = []
+    actor = SimpleNamespace(actor_id=1, _on_error=lambda _, error: heard.append(error))
+    task = SimpleNamespace(_tracked_actor=actor, _on_error=lambda _, error: heard.append(error))
+    manager = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+
+    def fail(error: Exception) -> None:
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=error)
+
+    with memory_kills_as_lost_actors():
+        fail(OutOfMemoryError(MESSAGE))
+        with pytest.raises(RuntimeError, match="unexpected exception: other"):
+            fail(ValueError("other"))
+    assert [type(error) for error in heard] == [RayActorError] * 2
+    assert manager._failed_actor_ids == {1}
+    with pytest.raises(RuntimeError):  # Ray's own again
+        fail(OutOfMemoryError(MESSAGE))
 
 
 @pytest.mark.slow

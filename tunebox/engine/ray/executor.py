@@ -32,6 +32,7 @@ from tunebox.engine.ray.lost_trials import (
     reason,
     was_given_back,
 )
+from tunebox.engine.ray.memory_kills import memory_kills_as_lost_actors
 from tunebox.engine.ray.not_pickled import NotPickled
 from tunebox.engine.ray.scheduler import TuneScheduler
 from tunebox.engine.ray.trainable import TrialTrainable
@@ -83,6 +84,7 @@ class RayTuneExecutor(Executor):
         placement = TrialPlacement(trial_resources(self._spec.search), self._excluded)
         with (
             marked_folder(self._root / ".nodes") as mark,
+            memory_kills_as_lost_actors(),
             # Ray's own state is not used again: the journal has what a resume needs.
             tempfile.TemporaryDirectory(prefix="tunebox-", ignore_cleanup_errors=True) as storage,
         ):
