@@ -20,7 +20,8 @@ _Result = TypeVar("_Result")
 Progress = Callable[[int, int], None]  # how many files are done, of how many
 
 _SHOWN = 10
-_AHEAD = 256  # files that are read before their results are taken: keeps all threads busy
+_AT_ONCE = 8  # files that a thread reads in a row: threads wait for each other less often
+_AHEAD = 32  # such groups that are read before their results are taken: keeps all threads busy
 # The file may be whole, and be read the next time: leaving it out would change what is trained on.
 _PASSING = {
     *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
@@ -72,21 +73,28 @@ def read_files(
     ):
         # A decoder warns of what it puts right, and with threads there is one filter for all.
         warnings.simplefilter("ignore")
-        waiting = iter(items)
-        futures = deque(pool.submit(_attempt, item, read) for item in islice(waiting, _AHEAD))
+        left = iter(items)
+        groups = iter(lambda: list(islice(left, _AT_ONCE)), [])
+        futures = deque(pool.submit(_attempt_all, some, read) for some in islice(groups, _AHEAD))
         done = 0
         while futures:
-            yield futures.popleft().result()
-            done += 1
-            futures += [pool.submit(_attempt, item, read) for item in islice(waiting, 1)]
-            if progress is not None:
-                progress(done, num_items)
+            results = futures.popleft().result()
+            futures += [pool.submit(_attempt_all, some, read) for some in islice(groups, 1)]
+            for result in results:
+                yield result
+                done += 1
+                if progress is not None:
+                    progress(done, num_items)
 
 
 def num_cores() -> int:
     """Return how many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _attempt_all(items: list[_Item], read: Callable[[_Item], _Result]) -> list[Read[_Result]]:
+    return [_attempt(item, read) for item in items]
 
 
 def _attempt(item: _Item, read: Callable[[_Item], _Result]) -> Read[_Result]:
