@@ -40,10 +40,11 @@ def test_help_has_the_default_and_spells_settings_as_options() -> None:
     helps = {option.name: option.help for option in search_options()}
     assert (
         helps["seed"]
-        == "Random seed of the sampler, and of the seed that each trial trains with. [default: 0]"
+        == "Random seed of the search; the training seeds of the trials are derived from it. "
+        "[default: 0]"
     )
     assert helps["min_epochs"].endswith("[default: --max-epochs / 4]")
-    assert "none runs one trial after the other in this process, without Ray" in helps["address"]
+    assert "none runs one trial at a time in this process, without Ray" in helps["address"]
 
 
 def test_what_a_resume_and_a_replay_may_change() -> None:

@@ -64,6 +64,7 @@ def test_options_of_confirm_are_its_settings_and_where_trials_run() -> None:
     assert set(options) == set(hints)
     assert all(option.description.endswith(".") for option in options.values())
     assert "30 %" in options["budget"].help
+    assert all("[default: that of the search]" in options[name].help for name in RUN_OPTIONS)
     check_names(["seeds"], list(options), "a confirmation")
     with pytest.raises(
         TuneboxError, match=r"^seed: no option of a confirmation; did you mean seeds"

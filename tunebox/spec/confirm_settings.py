@@ -1,6 +1,7 @@
 """The settings of ``tunebox confirm``: each once, with its help and its bounds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field
@@ -20,31 +21,31 @@ class ConfirmSettings(Settings):
     """What is trained again; a name in backticks in a description is another setting."""
 
     seeds: Annotated[int, Option()] = Field(
-        5, ge=1, le=1000, description="New seeds that a trial gets at most."
+        5, ge=1, le=1000, description="Maximum number of new seeds per trial."
     )
     budget: Annotated[
         int | None,
         Option(
             metavar="EPOCHS",
-            default="30 % of the search's, and enough for two seeds of each trial of its front",
+            default="30 % of the epochs of the search, at least two seeds per trial of its front",
         ),
     ] = Field(
         None,
         ge=1,
-        description="Budget of epochs that all retrainings train together, those of earlier calls "
-        "included.",
+        description="Budget of training epochs, summed over all retrainings, including those of "
+        "earlier calls.",
     )
     layers: Annotated[int, Option()] = Field(
         3,
         ge=1,
         le=100,
-        description="Layers of non-domination whose trials may be trained again; the front is the "
-        "first.",
+        description="Number of non-dominated layers whose trials may be retrained; the front is "
+        "the first.",
     )
-    pick: Annotated[list[str], Option(metavar="PICK", default="chosen by layers")] = Field(
+    pick: Annotated[list[str], Option(metavar="PICK", default="chosen by `layers`")] = Field(
         default_factory=list,
-        description="Trials to train again instead: all of the front, knee, best:METRIC or the id "
-        "of a trial; may be given several times.",
+        description="Trials to retrain instead: all (the whole front), knee, best:METRIC or a "
+        "trial id; may be given several times.",
     )
 
 
@@ -66,4 +67,6 @@ class ConfirmOptions(TypedDict, total=False):
 def confirm_options() -> Iterator[SearchOption]:
     """Yield the options of ``tunebox confirm`` in the order in which they are documented."""
     yield from options_of(ConfirmSettings)
-    yield from (option for option in search_options() if option.name in RUN_OPTIONS)
+    for option in search_options():
+        if option.name in RUN_OPTIONS:
+            yield replace(option, default="that of the search")

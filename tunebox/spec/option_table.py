@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from tunebox.spec.confirm_settings import RUN_OPTIONS, ConfirmSettings, confirm_options
+from tunebox.spec.confirm_settings import ConfirmSettings, confirm_options
 from tunebox.spec.search_options import SearchOption, search_options
 from tunebox.spec.search_settings import SearchSettings, StopWhen
 
@@ -24,7 +24,7 @@ def option_table() -> str:
         meaning = (
             option.description
             if option.use.typed
-            else f"{option.description} No option of the command line."
+            else f"{option.description} Not a command-line option."
         )
         cells = (f"`{option.name}`", _values(option), option.default, *uses, meaning)
         lines.append(f"| {' | '.join(cells)} |")
@@ -35,8 +35,7 @@ def confirm_table() -> str:
     """Return the options of ``tunebox confirm`` as a table in Markdown."""
     lines = ["| option | values | default | meaning |", "| --- | --- | --- | --- |"]
     for option in confirm_options():
-        default = "that of the search" if option.name in RUN_OPTIONS else option.default
-        cells = (f"`{option.spelling}`", _values(option), default, option.description)
+        cells = (f"`{option.spelling}`", _values(option), option.default, option.description)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

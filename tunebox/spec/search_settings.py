@@ -84,47 +84,48 @@ class SearchSettings(Settings):
     """``search`` in a search file; a name in backticks in a description is another setting."""
 
     trials: Annotated[int, Option(resumable=True)] = Field(
-        64, ge=1, le=_MOST_TRIALS, description="Number of trials, each with settings of its own."
+        64, ge=1, le=_MOST_TRIALS, description="Number of trials, each with its own settings."
     )
     epochs: Annotated[int | None, Option(resumable=True, default="unlimited")] = Field(
-        None, ge=1, description="Budget of epochs that all trials train together."
+        None, ge=1, description="Budget of training epochs, summed over all trials."
     )
     time_budget: Annotated[
         float | None, Option(resumable=True, metavar="SECONDS", default="unlimited")
     ] = Field(
         None,
         gt=0,
-        description="Budget of wall-clock time in seconds; a resume has all of it again.",
+        description="Budget of wall-clock time in seconds; it starts again at each resume.",
     )
     stop_when: Annotated[StopWhen | None, Option(typed=False, resumable=True, default="off")] = (
         Field(
             None,
             description="Ends the search early: hypervolume_stalls {trials: 20, tolerance: 0.001} "
-            "when the last 20 trials raised the hypervolume by less than 0.1 %.",
+            "when the last 20 trials have raised the hypervolume by less than 0.1 %.",
         )
     )
     max_epochs: Annotated[int, Option()] = Field(
-        27, ge=1, le=100_000, description="Epochs of a full training."
+        27, ge=1, le=100_000, description="Number of epochs of a full training."
     )
     min_epochs: Annotated[int | None, Option(replayable=True, default="`max_epochs` / 4")] = Field(
         None,
         ge=1,
         le=100_000,
-        description="Epochs before which no trial is stopped: the first rung.",
+        description="Epoch of the first rung; no trial is stopped before it.",
     )
     reduction_factor: Annotated[int, Option(replayable=True)] = Field(
-        2, ge=2, le=1000, description="At each rung, one trial in this many goes on."
+        2, ge=2, le=1000, description="At each rung, one in this many trials continues."
     )
     front_rule: Annotated[FrontRule, Option(replayable=True)] = Field(
-        "crowding", description="Rule that ranks the trials of one front at a rung."
+        "crowding",
+        description="Rule that ranks trials within the same non-dominated front at a rung.",
     )
     sampler: Annotated[
         Literal["tpe", "nsga2", "gp", "qmc", "random"] | Annotated[str, Field(pattern=".:.")],
         Option(replayable=True),
     ] = Field(
         "tpe",
-        description="Method that suggests the settings of each trial; file.py:name is a function "
-        "of your own.",
+        description="Method that suggests the settings of each trial; file.py:name is your own "
+        "function.",
     )
     warm_start: Annotated[list[str], Option(metavar="NAME", default="none")] = Field(
         default_factory=list,
@@ -133,38 +134,40 @@ class SearchSettings(Settings):
     )
     seed: Annotated[Seed, Option()] = Field(
         0,
-        description="Random seed of the sampler, and of the seed that each trial trains with.",
+        description="Random seed of the search; the training seeds of the trials are derived "
+        "from it.",
     )
     cpus_per_trial: Annotated[
         Annotated[float, Field(gt=0)] | Literal["node"], Option(resumable=True)
-    ] = Field(1.0, description="CPUs of a trial; node reserves all CPUs of a node.")
+    ] = Field(1.0, description="CPUs per trial; node reserves all CPUs of a node.")
     gpus_per_trial: Annotated[
         Annotated[float, Field(ge=0)] | Literal["auto"],
         Option(resumable=True),
         AfterValidator(_check_gpus),
     ] = Field(
         0.0,
-        description="GPUs of a trial, at most 1; 0.25 puts four trials on a GPU, auto measures "
+        description="GPUs per trial, at most 1; 0.25 puts four trials on a GPU, auto measures "
         "how many trials on a GPU train fastest.",
     )
-    max_concurrent: Annotated[int | None, Option(resumable=True, default="all that fit")] = Field(
+    max_concurrent: Annotated[int | None, Option(resumable=True, default="as many as fit")] = Field(
         None,
         ge=1,
         le=_MOST_TRIALS,
-        description="Number of trials that run at the same time, at most.",
+        description="Maximum number of trials that run at the same time.",
     )
     max_failures: Annotated[int, Option(resumable=True)] = Field(
         2,
         ge=0,
         le=1000,
-        description="Restarts of a trial that lost its worker, its node or its memory.",
+        description="Maximum number of restarts of a trial whose worker or node died or ran out "
+        "of memory.",
     )
     max_failed_fraction: Annotated[float, Option(resumable=True)] = Field(
         0.5,
         gt=0,
         le=1,
-        description="Share of failed trials above which the search stops, judged from the tenth "
-        "ended trial on.",
+        description="Share of failed trials above which the search stops, checked once ten trials "
+        "have ended.",
     )
     name: Annotated[
         str | None,
@@ -183,7 +186,7 @@ class SearchSettings(Settings):
     ] = Field(
         None,
         description="Address of a Ray cluster; local starts Ray on this machine, none runs one "
-        "trial after the other in this process, without Ray.",
+        "trial at a time in this process, without Ray.",
     )
 
     @field_validator("warm_start")
