@@ -29,7 +29,7 @@ Cluster = Annotated[
 
 
 def attach(
-    name: Annotated[str, typer.Argument(help="A search.")],
+    name: Annotated[str, typer.Argument(help="Name of a search.")],
     cluster: Annotated[
         str,
         typer.Option(
@@ -38,7 +38,7 @@ def attach(
     ],
     out: Out = None,
 ) -> None:
-    """Watch a search on a cluster, and download it into <out> when it has ended.
+    """Show the progress of a search on a cluster, and download it into <out> at its end.
 
     Example: tunebox attach digits-1 --cluster cluster.yaml
     """
@@ -59,7 +59,7 @@ def attach(
 
 
 def stop(
-    name: Annotated[str, typer.Argument(help="A running search.")],
+    name: Annotated[str, typer.Argument(help="Name of a running search.")],
     cluster: Cluster = None,
     out: Out = None,
 ) -> None:
@@ -89,7 +89,7 @@ def stop(
 def doctor(
     file: Annotated[
         str | None,
-        typer.Argument(help="A search file whose data are checked too.", show_default=False),
+        typer.Argument(help="A search file, to check its data too.", show_default=False),
     ] = None,
     cluster: Cluster = None,
     out: Out = None,
@@ -103,7 +103,7 @@ def doctor(
 ) -> None:
     """Check whether a search could run: cluster, nodes, GPUs, software, storage, MLflow, data.
 
-    With --cluster everything is checked from the head, --out and the data of FILE too.
+    With --cluster, all checks run on the head, including those of --out and the data of FILE.
 
     Example: tunebox doctor --cluster cluster.yaml
     """

@@ -20,9 +20,7 @@ Out = Annotated[
 ]
 TrustCode = Annotated[
     bool,
-    typer.Option(
-        "--trust-code", help="Run the code of a model's own parts that lies in its folder."
-    ),
+    typer.Option("--trust-code", help="Run the user-defined code in the folder of the model."),
 ]
 TrackingUri = Annotated[
     str | None,

@@ -18,16 +18,17 @@ if TYPE_CHECKING:
 
 
 def confirm(
-    name: Annotated[str, typer.Argument(help="A search that has ended.")],
+    name: Annotated[str, typer.Argument(help="Name of a search that has ended.")],
     *,
     out: Out = None,
     tracking_uri: TrackingUri = None,
     **options: Any,
 ) -> None:
-    """Train the front of a search and its near misses again with new seeds, and compare them.
+    """Retrain the front of a search and its near misses with new seeds, and compare them.
 
-    Measures each retraining on the validation part and, at its end, on the TEST part. Go on with
-    one that was stopped or killed by the same command; more --seeds or --budget extend it.
+    Measures each retraining on the validation set and, at its end, on the TEST set. The same
+    command continues a confirmation that was stopped or killed; with more --seeds or a larger
+    --budget it extends one that has ended.
 
     Example: tunebox confirm digits-1 --seeds 8
     """

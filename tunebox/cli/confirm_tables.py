@@ -19,8 +19,8 @@ def confirmed_table(result: Confirmed, name: str) -> Table:
     table.caption_justify = "left"
     table.caption = (
         "Means over new seeds ± half the width of a 95 % interval. On the front: the probability; "
-        "* is on the front of the best guesses, which count the search's own result, taken back by "
-        "what such results were too good, as one seed more."
+        "* marks the confirmed front. Its estimates count the search's own result, corrected for "
+        "its average bias, as one more seed."
     )
     return table
 

@@ -42,7 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 spaces_app = typer.Typer(
-    help="List the search files that ship, or check one.\n\n"
+    help="List the shipped search files, or check a search file.\n\n"
     "Example: tunebox spaces check my_search.yaml",
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
@@ -94,16 +94,19 @@ app.command()(predict)
 
 @app.command()
 def front(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of searches.")],
     wide: Annotated[
-        bool, typer.Option("--wide", help="Show all settings, not only those that differ.")
+        bool,
+        typer.Option(
+            "--wide", help="Show all settings, not only those that differ between trials."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the fronts as JSON, for other programs.")
     ] = False,
     out: Out = None,
 ) -> None:
-    """Print the front of a search, or of several side by side with their hypervolumes.
+    """Print the front of a search, or compare the fronts of several searches.
 
     Example: tunebox front digits-1
     """
@@ -146,7 +149,7 @@ def replay(
         typer.Option(
             "--set",
             metavar="KEY=VALUE,..",
-            help="Settings to compare with the defaults; each --set is a row. "
+            help="Settings to compare with the defaults; each --set is a row of the table. "
             f"KEY is one of {', '.join(REPLAYABLE)}.",
         ),
     ] = None,
@@ -157,15 +160,16 @@ def replay(
         int | None,
         typer.Option(
             min=1,
-            help="Budget of epochs that all trials train together. [default: 32 full trainings]",
+            help="Budget of epochs, summed over all trials. [default: 32 full trainings]",
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Number of searches in a row, each with its own random seed.")
+        int,
+        typer.Option(min=1, help="Number of simulated searches per row, each with its own seed."),
     ] = 5,
     out: Out = None,
 ) -> None:
-    """Compare settings of a search on recorded learning curves; nothing is trained.
+    """Compare search settings on recorded learning curves, without training.
 
     A recording is a search with --min-epochs equal to --max-epochs, so that no trial was stopped.
 
@@ -185,7 +189,7 @@ def replay(
 
 @app.command()
 def sync(
-    name: Annotated[str, typer.Argument(help="A search.")],
+    name: Annotated[str, typer.Argument(help="Name of a search.")],
     out: Out = None,
     tracking_uri: Annotated[
         str | None,
@@ -194,7 +198,7 @@ def sync(
         ),
     ] = None,
 ) -> None:
-    """Send to MLflow what a search could not send, because MLflow was down or it was killed.
+    """Send the data of a search that MLflow lacks, after an outage or a killed search.
 
     Example: tunebox sync digits-1
     """
@@ -221,7 +225,7 @@ def ui(
     tracking_uri: TrackingUri = None,
     cluster: Cluster = None,
 ) -> None:
-    """Serve MLflow's pages for the searches in <out>, or on a cluster, until Ctrl-C.
+    """Serve MLflow's UI for the searches in <out>, or on a cluster, until Ctrl-C.
 
     Example: tunebox ui --port 5001
     """
@@ -260,7 +264,7 @@ def check(
     file: Annotated[str, typer.Argument(help="A search file, or - for standard input.")],
     seed: Annotated[int, typer.Option(help="Random seed of the sampled trials.")] = 0,
     data: Annotated[
-        bool, typer.Option("--data", help="Read all images too, and say what is in them.")
+        bool, typer.Option("--data", help="Also read all images, and report what they contain.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for other programs.")

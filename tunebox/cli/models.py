@@ -14,28 +14,28 @@ from tunebox.text import printable, shell_command
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="A search.")],
+    name: Annotated[str, typer.Argument(help="Name of a search.")],
     to: Annotated[
-        Path | None, typer.Option(help="Output folder; each trial gets a folder in it.")
+        Path | None, typer.Option(help="Output folder, with a subfolder for each trial.")
     ] = None,
     pick: Annotated[
         str,
         typer.Option(
-            help="Trials of the front: all, knee, best:METRIC, or compromise:METRIC>=VALUE, the "
-            "best within a bound; or the id of any trial."
+            help="Trials of the front: all, knee, best:METRIC, or compromise:METRIC>=VALUE (the "
+            "best trial within the bound); or the id of any trial."
         ),
     ] = "all",
     format: Annotated[
         str,
         typer.Option(
             metavar="torch_export|onnx|torchscript|none",
-            help="Format of the file that needs no tunebox; it is compared with the model.",
+            help="Format of the file that can be used without tunebox; its output is checked.",
         ),
     ] = "torch_export",
     register: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="Registered model in MLflow that gets the trials as versions."
+            metavar="MODEL", help="Register the trials in MLflow as versions of this model."
         ),
     ] = None,
     out: Out = None,
@@ -73,7 +73,9 @@ def export(
 
 
 def train(
-    file: Annotated[str, typer.Argument(help="A fixed trial file, or - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="A trial file without distributions, or - for standard input.")
+    ],
     max_epochs: Annotated[
         int | None, typer.Option(help="Number of epochs. [default: the file's]")
     ] = None,
@@ -87,7 +89,7 @@ def train(
     out: Out = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Train a fixed trial file to full length, and write a model folder like that of export.
+    """Train the settings of a trial file, and write a model folder as export does.
 
     Example: tunebox train exported/0042/trial.yaml --seed 1
     """
@@ -125,8 +127,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="PART",
-            help="Measure more: corruptions, attacks, certified, correct_times, or all; may be "
-            "given several times.",
+            help="Additional measurements: corruptions, attacks, certified, correct_times, or "
+            "all; may be given several times.",
             show_default=False,
         ),
     ] = None,
@@ -139,21 +141,21 @@ def evaluate(
         ),
     ] = None,
     images: Annotated[
-        int, typer.Option(help="Number of test images that are attacked, and certified.")
+        int, typer.Option(help="Number of test images for attacks and for certificates.")
     ] = 200,
     samples: Annotated[
-        int, typer.Option(help="Noisy copies of each image for its certificate.")
+        int, typer.Option(help="Number of noisy copies of each image for its certificate.")
     ] = 1000,
     reference: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Divide the corruption errors by those of this model, evaluated before.",
+            help="Divide the corruption errors by those of this already evaluated model.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Evaluate an exported model on the TEST part: clean, perturbed, and its curvature.
+    """Evaluate an exported model on the TEST set: clean and perturbed images, and curvature.
 
     Example: tunebox evaluate exported/0042
     """
@@ -191,9 +193,9 @@ def predict(
     ] = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Print the classes of image files and their probabilities by an exported model.
+    """Classify image files with an exported model, and print classes and probabilities.
 
-    Images that are unlike those of the training in brightness, contrast or range are marked.
+    Marks images whose brightness, contrast or range is unlike that of the training images.
 
     Example: tunebox predict exported/0042 photo.png more_photos
     """

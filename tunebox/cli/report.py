@@ -13,32 +13,30 @@ from tunebox.errors import OptionError
 
 
 def report(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Searches.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of searches.")],
     *,
     to: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.html",
-            help="File to write. [default: report.html in the folder of the search; of several "
+            help="File to write. [default: report.html in the folder of the search; for several "
             "searches, in the current folder]",
         ),
     ] = None,
     opens: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     live: Annotated[
         bool,
-        typer.Option(
-            "--live", help="Serve the page on 127.0.0.1 until Ctrl-C, with what is new as it comes."
-        ),
+        typer.Option("--live", help="Serve the page on 127.0.0.1 until Ctrl-C, with live updates."),
     ] = False,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of --live. [default: one that is free]"),
+        typer.Option(min=0, max=65535, help="Port of --live. [default: a free port]"),
     ] = None,
     out: Out = None,
 ) -> None:
-    """Write a search, or several side by side, as one page that needs no network.
+    """Write the report of one or more searches as one HTML page that works offline.
 
-    It shows the front, the methods, which settings matter, and how the trials learned.
+    It shows the front, the methods, the importance of settings, and learning curves.
 
     Example: tunebox report digits-1 --open
     """

@@ -21,7 +21,9 @@ _File = Annotated[
 ]
 _Resume = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Continue this search instead; more --trials extend it."),
+    typer.Option(
+        metavar="NAME", help="Continue this search instead; a larger --trials extends it."
+    ),
 ]
 
 
@@ -33,7 +35,7 @@ def search(
     cluster: Cluster = None,
     **options: Any,
 ) -> None:
-    """Search FILE and keep the front in MLflow and in <out>/<name>.
+    """Run the search in FILE; its results are in <out>/<name> and in MLflow.
 
     Options override the settings in FILE, which override the defaults. --resume NAME continues
     a search that was stopped or killed.

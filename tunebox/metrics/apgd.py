@@ -36,10 +36,10 @@ class ApgdSettings(ModelMetricSettings):
     """
 
     kind: Literal["apgd"]
-    images: int | None = Field(200, ge=1, le=MOST_IMAGES)  # used of the part; null: all
+    images: int | None = Field(200, ge=1, le=MOST_IMAGES)  # number of images used; null: all
     norm: Norm = "linf"
     epsilon: float = Field(8 / 255, gt=0, le=100)  # largest change, in units of the pixel range
-    steps: int = Field(20, ge=1, le=10_000)  # each costs a forward and a backward
+    steps: int = Field(20, ge=1, le=10_000)  # each costs a forward and a backward pass
 
     reported = (
         Metric(

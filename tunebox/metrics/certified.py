@@ -38,11 +38,11 @@ class CertifiedSettings(ModelMetricSettings):
     """
 
     kind: Literal["certified"]
-    images: int | None = Field(100, ge=1, le=MOST_IMAGES)  # used of the part; null: all
+    images: int | None = Field(100, ge=1, le=MOST_IMAGES)  # number of images used; null: all
     std: float = Field(0.25, gt=0, le=10)  # of the noise, in units of the pixel range
-    radius: float = Field(0.25, ge=0, le=100)  # of certified_accuracy, L2, in the same units
+    radius: float = Field(0.25, ge=0, le=100)  # L2 radius of certified_accuracy, in the same units
     samples: int = Field(100, ge=1, le=10_000_000)  # noisy copies of each image for the bound
-    selection_samples: int = Field(32, ge=1, le=10_000_000)  # further ones that choose the class
+    selection_samples: int = Field(32, ge=1, le=10_000_000)  # further copies that choose the class
     alpha: float = Field(0.001, gt=0, lt=0.5)  # probability that a certificate is wrong
 
     reported = (

@@ -31,8 +31,8 @@ class CurvatureSettings(ModelMetricSettings):
     """
 
     kind: Literal["curvature"]
-    images: int | None = Field(100, ge=1, le=MOST_IMAGES)  # used of the part; null: all
-    directions: int = Field(10, ge=1, le=100_000)  # each costs a forward and a backward
+    images: int | None = Field(100, ge=1, le=MOST_IMAGES)  # number of images used; null: all
+    directions: int = Field(10, ge=1, le=100_000)  # each costs a forward and a backward pass
     step: float = Field(0.01, gt=0, le=100)  # length of the difference, in normalised units
 
     reported = (

@@ -30,12 +30,12 @@ class PgdSettings(ModelMetricSettings):
     """
 
     kind: Literal["pgd"]
-    images: int | None = Field(200, ge=1, le=MOST_IMAGES)  # used of the part; null: all
+    images: int | None = Field(200, ge=1, le=MOST_IMAGES)  # number of images used; null: all
     norm: Norm = "linf"
     epsilon: float = Field(8 / 255, gt=0, le=100)  # largest change, in units of the pixel range
-    steps: int = Field(10, ge=1, le=10_000)  # each costs a forward and a backward
+    steps: int = Field(10, ge=1, le=10_000)  # each costs a forward and a backward pass
     step_size: float | None = Field(None, gt=0, le=100)  # null: 2.5 * epsilon / steps
-    random_start: bool = True  # start anywhere within epsilon, not at the image
+    random_start: bool = True  # start at a random point within epsilon of the image
 
     reported = (
         Metric(

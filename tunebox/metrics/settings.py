@@ -52,7 +52,7 @@ class ModelMetricSettings(MetricSettings):
         reported: The metrics under their usual names; a name of its own stands before them.
     """
 
-    images: int | None = Field(None, ge=1, le=MOST_IMAGES)  # used of the part; null: all
+    images: int | None = Field(None, ge=1, le=MOST_IMAGES)  # number of images used; null: all
     reported: ClassVar[tuple[Metric, ...]]
 
     def metrics(self) -> list[Metric]:
