@@ -240,9 +240,9 @@ def print_outcomes(name: str, outcomes: Sequence[Outcome]) -> None:
     print(table_line(["", "search's own table", "confirmed", "ratio"]))
     print(table_line(["---"] * 4))
     losses = {
-        "hypervolume that the front lacks, 1e-4": [[1e4 * x for x in o.front] for o in outcomes],
-        "hypervolume that the knee lacks, 1e-6": [[1e6 * x for x in o.knee] for o in outcomes],
-        "knee behind the true knee, ranges": [o.bend for o in outcomes],
+        "hypervolume missing from the front, 1e-4": [[1e4 * x for x in o.front] for o in outcomes],
+        "hypervolume missing from the knee, 1e-6": [[1e6 * x for x in o.knee] for o in outcomes],
+        "shortfall of the knee from the true knee, ranges": [o.bend for o in outcomes],
     }
     for what, rows in losses.items():
         before, after = np.array(rows).mean(axis=0)
@@ -250,7 +250,10 @@ def print_outcomes(name: str, outcomes: Sequence[Outcome]) -> None:
         print(table_line([what, f"{before:.2f}", f"{after:.2f}", ratio]))
     good = np.array([outcome.too_good for outcome in outcomes]).mean(axis=0)
     for index, objective in enumerate(NAMES):
-        cells = [f"front too good in {objective}, points", *(f"{x:+.2f}" for x in good[:, index])]
+        cells = [
+            f"bias of the front in {objective}, points",
+            *(f"{x:+.2f}" for x in good[:, index]),
+        ]
         print(table_line([*cells, f"{good[1, index] / good[0, index]:.2f}"]))
     covered = np.array([outcome.num_covered for outcome in outcomes]).sum(axis=0)
     intervals = np.array([outcome.num_intervals for outcome in outcomes]).sum(axis=0)

@@ -198,7 +198,7 @@ def best_method(log: TrialLog, costs: Mapping[str, FloatArray]) -> str:
 
 def print_outcomes(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:
     """Print means over searches with their standard errors."""
-    print(table_line(["front better than the truth by, points", "search's own table", "confirmed"]))
+    print(table_line(["bias of the front, points", "search's own table", "confirmed"]))
     print(table_line(["---"] * 3))
     sides = [np.array([outcome.before for outcome in outcomes])]
     sides.append(np.array([outcome.after for outcome in outcomes]))
