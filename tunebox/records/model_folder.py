@@ -137,13 +137,13 @@ def load_model(folder: Path | str, *, trust_code: bool = False) -> "TrainedClass
 
     The model maps float images in [0, 1], ``(N, C, H, W)``, to logits, ``(N, num_classes)``, and
     normalises its input itself. It refuses images of another type, shape or range. Its ``predict``
-    returns names of classes and probabilities. A model of tunebox 0.1.0 has no names: a warning
-    says so, and its classes are called by their numbers.
+    returns class names and probabilities. A model of tunebox 0.1.0 has no class names: numbers are
+    used instead, with a warning.
 
     Args:
         folder: Folder that `tunebox.export` or `tunebox.train` wrote.
         trust_code: Whether code of the user's own that came with the model may run. Without it
-            that code must be installed, or be where the search found it.
+            that code must be installed, or be importable from its original place.
 
     Raises:
         RecordsError: The folder is not an exported model, or its weights are damaged.

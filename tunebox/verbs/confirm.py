@@ -79,22 +79,22 @@ def confirm(
     display: MakeObserver | None = None,
     **options: Unpack[ConfirmOptions],
 ) -> ConfirmResult:
-    """Train the best trials of the search ``name`` again with new seeds, and compare them.
+    """Retrain the best trials of the search ``name`` with new seeds, and compare them.
 
     The retrainings are the trials of a search ``<name>-confirm``. Each is measured on the
-    validation part as any trial, and at its end on the test part. By the validation part is
-    decided which trial gets the next seed and what is on the front. A confirmation that was killed
-    goes on when it is called again, and with more ``seeds`` or ``budget`` one that has ended.
+    validation set like any trial, and at its end on the test set. The next trial to retrain and
+    the front are chosen by the validation set alone. Call the function again to continue a
+    confirmation that was killed, or with more ``seeds`` or ``budget`` to extend one that has ended.
 
     Args:
         name: Name of a search that has ended.
         out: Output folder of all searches.
         tracking_uri: Address of MLflow, as in `tunebox.search`.
         on_event: Called with every event of the retrainings, as in `tunebox.search`.
-        note: Called with lines that a person may want to read.
+        note: Called with messages for the user.
         display: As in `tunebox.search`.
         options: `ConfirmSettings` (``seeds``, ``budget``, ``layers``, ``pick``), and those settings
-            of the search that say where trials run; None or absent for those of the last call.
+            of the search that determine where trials run; None or absent: as in the last call.
 
     Raises:
         TuneboxError: A mistake that the user can correct; nothing has been trained.

@@ -51,7 +51,7 @@ def evaluate(
     samples: int = 1000,
     reference: str | Path | None = None,
 ) -> EvaluateResult:
-    """Measure the exported model in ``folder`` on the test part of its data.
+    """Measure the exported model in ``folder`` on the test set of its data.
 
     Args:
         folder: Exported model, as `tunebox.export` or `tunebox.train` writes it; the table and
@@ -60,10 +60,10 @@ def evaluate(
         trust_code: Whether code of the user's own that came with the model may run.
         out: Output folder of all searches.
         tracking_uri: Address of MLflow, as in `tunebox.search`.
-        include: What else is measured, any of ``corruptions``, ``attacks``, ``certified``,
+        include: Additional measurements, any of ``corruptions``, ``attacks``, ``certified``,
             ``correct_times``, or ``all`` of them.
         corruption_files: Folder of corrupted test images in the layout of CIFAR-10-C.
-        images: How many test images are attacked, and how many are certified.
+        images: Number of test images for attacks and for certificates.
         samples: Noisy copies of each image for its certificate.
         reference: Folder of another model that was evaluated with ``corruptions``: the errors are
             divided by its errors too.

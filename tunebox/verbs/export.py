@@ -25,19 +25,19 @@ def export(
     out: str | Path | None = None,
     tracking_uri: str | None = None,
 ) -> "Exported":
-    """Write trials of the search ``name`` into ``to``, a folder each, or register them in MLflow.
+    """Write trials of the search ``name`` into folders in ``to``, or register them in MLflow.
 
-    A folder has the weights (``model.safetensors``), what the model takes and gives
+    A folder has the weights (``model.safetensors``), a description of input and output
     (``model.json``), the settings (``trial.yaml``), a card (``README.md``), and a file that gives
     the same logits without tunebox.
 
     Args:
         name: Name of the search.
-        to: Folder for the folders of the trials; made when absent. None writes none.
+        to: Folder for the folders of the trials; it is created if absent. None: write no folders.
         pick: ``all`` of the front, its ``knee``, ``best:METRIC``, ``compromise:METRIC>=VALUE``
             (the best in the other objectives within a bound), or the id of a trial. The knee is
-            that of the confirmed front where there is one.
-        format: Format of the file that needs no tunebox: ``torch_export``, ``onnx`` or
+            that of the confirmed front if there is one.
+        format: Format of the file that can be used without tunebox: ``torch_export``, ``onnx`` or
             ``torchscript``; None writes none. It is compared with the model on 64 images.
         register: Name of a registered model in MLflow, of which each trial becomes a version. The
             alias of the version is the pick, such as ``knee``, unless that is ``all`` or an id.

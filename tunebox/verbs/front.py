@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def front(name: str, out: str | Path | None = None) -> "pa.Table":
-    """Return the front of the search ``name``: a row a trial, best in the first objective first.
+    """Return the front of the search ``name``: one row per trial, sorted by the first objective.
 
-    Columns: ``trial_id``, the path of every searched leaf, ``last/<metric>``, ``best/<metric>``,
-    ``epochs`` and more. ``.to_pylist()`` makes rows of it, ``.to_pandas()`` a data frame.
+    Columns: ``trial_id``, the path of every searched setting, ``last/<metric>``, ``best/<metric>``,
+    ``epochs`` and more. ``.to_pylist()`` returns rows, ``.to_pandas()`` a data frame.
 
     Raises:
         RecordsError: There is no such search in ``out``.

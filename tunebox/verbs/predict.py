@@ -78,17 +78,17 @@ def predict(
 ) -> PredictResult:
     """Return the classes and probabilities of image files.
 
-    The files are read as those of the training: depth, range, background and channels are taken
-    from the settings of the model, and the shorter side is scaled to the size that it takes.
+    The files are read like the training images: bit depth, range, background and channels are
+    those of the settings of the model, and the shorter side is resized to the model's input size.
 
     Args:
         folder: Exported model, as `tunebox.export` or `tunebox.train` writes it.
-        images: Files, and folders whose images are all taken.
+        images: Files, and folders, of which all images are used.
         trust_code: Whether code of the user's own that came with the model may run.
 
     Raises:
-        TuneboxError: A mistake that the user can correct. A file that cannot be read is no
-            mistake: it is in ``bad``.
+        TuneboxError: A mistake that the user can correct. A file that cannot be read raises
+            no error: it is listed in ``bad``.
     """
     from tunebox.models.trained import TrainedClassifier
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def report(
     names: str | Sequence[str], *, to: str | Path | None = None, out: str | Path | None = None
 ) -> Path:
-    """Write the report of one search, or of several side by side, and return its path.
+    """Write the report of one or more searches, and return its path.
 
-    A search may still run: the report has what its tables have.
+    If a search is still running, the report shows the trials in its tables so far.
 
     Args:
         names: Name of a search, or names.

@@ -48,22 +48,22 @@ def search(
     display: MakeObserver | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
-    """Search ``file`` on the Ray cluster at hand and return what was found.
+    """Run the search in ``file`` and return its result.
 
     Args:
         file: Path of a search file, name of a shipped one, ``-`` for standard input, a search
-            file as a dict, or a checked one; None for ``digits``.
-        resume: Continue the search ``name``, which no process runs, instead: finished trials
-            are not run again, others continue from their last checkpoint. More ``trials`` extend a
-            search that has ended. ``file`` stays None.
+            file as a dict, or a `SearchSpec`; None for ``digits``.
+        resume: Continue the search ``name`` instead. It must not be running, and ``file`` must be
+            None. Finished trials are not run again, others continue from their last checkpoint.
+            A larger ``trials`` extends a search that has ended.
         tracking_uri: Address of MLflow; None for ``MLFLOW_TRACKING_URI``, else a database in
             ``out``.
         on_event: Called with every event (`tunebox.decisions.events`), in order, after the state
             of the search has been updated.
-        note: Called with lines that a person may want to read, such as what the cluster has and
-            the restart of a trial.
+        note: Called with messages for the user, such as the resources of the cluster and the
+            restart of a trial.
         display: Called with the name, the settings and the trials of the search before it
-            begins; the observer that it returns gets the events.
+            begins. It returns an observer, which receives the events.
         options: Settings of ``search`` in a search file (``trials``, ``max_epochs``, ``seed``,
             ``name``, ``out``, ..). They override the file's; None leaves the file's. With
             ``resume``, only those that a resume may change; a time budget counts

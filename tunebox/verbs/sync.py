@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def sync(
     name: str, *, out: str | Path | None = None, tracking_uri: str | None = None
 ) -> "SyncResult":
-    """Send the updates of the search ``name`` that MLflow does not have, and report on them.
+    """Send the data of the search ``name`` that MLflow lacks, and return what was sent.
 
     Args:
-        name: Name of a search that does not run.
+        name: Name of a search that is not running.
         out: Output folder of all searches.
         tracking_uri: Address of MLflow; None for the one that the search was given. User and
-            password are not kept: give them again, or in ``MLFLOW_TRACKING_URI``.
+            password are not saved: pass them again, or set ``MLFLOW_TRACKING_URI``.
 
     Raises:
         RecordsError: There is no such search in ``out``, it has no journal, or it still runs.

@@ -61,13 +61,13 @@ def train(
     tracking_uri: str | None = None,
     on_epoch: Callable[[TrainedEpoch], None] | None = None,
 ) -> TrainResult:
-    """Train the fixed trial in ``file`` and write the model as a folder.
+    """Train the trial in ``file``, which has no distributions, and write the model as a folder.
 
-    On Ctrl-C the current epoch is finished, and the model is written as it is then.
+    On Ctrl-C, the current epoch is finished, and the model is written in this state.
 
     Args:
         file: Search file without distributions, as export writes it: its path, ``-``, a dict,
-            or a checked one.
+            or a `SearchSpec`.
         max_epochs: Number of epochs instead of the file's.
         seed: Random seed instead of the file's ``training/seed``.
         to: Folder for the model; it must not exist. None: ``<out>/trained-1``, ..
