@@ -115,7 +115,7 @@ def without() -> Iterator[None]:
         make(executor, spec, (), *arguments)
 
     with (
-        mock.patch("tunebox.verbs.search.JournalWriter", return_value=Observer()),
+        mock.patch("tunebox.verbs.running.JournalWriter", return_value=Observer()),
         mock.patch.object(RayTuneExecutor, "__init__", without_checkpoints),
         mock.patch("tunebox.tracking.projection.MlflowProjection", return_value=Untracked()),
         mock.patch("tunebox.verbs.search.locked", return_value=nullcontext()),
@@ -139,7 +139,7 @@ def timed_journal(out: str, trials: int) -> tuple[float, SearchResult]:
             super().tick()
             spent[0] += time.perf_counter() - start
 
-    with mock.patch("tunebox.verbs.search.JournalWriter", Timed):
+    with mock.patch("tunebox.verbs.running.JournalWriter", Timed):
         result = search(out, trials, "timed")
     return spent[0], result
 
