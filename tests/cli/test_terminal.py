@@ -93,7 +93,7 @@ def test_a_remark_on_a_resume_cannot_be_a_command(
     result = hostile_result(SearchFolder(tmp_path / "s-1"))
     print_search(make_console(), result, None)
     commands = [line for line in capsys.readouterr().out.splitlines() if " tunebox " in line]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for line in commands:
         words = line.removeprefix("next").strip().partition(" #")[0]
         asked = 'tunebox() { printf "%s\\n" "$@"; }; '

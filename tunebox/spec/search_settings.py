@@ -117,7 +117,7 @@ class SearchSettings(Settings):
     )
     front_rule: Annotated[FrontRule, Option(replayable=True)] = Field(
         "crowding",
-        description="Rule that ranks trials within the same non-dominated front at a rung.",
+        description="Rule that ranks trials within the same front at a rung.",
     )
     sampler: Annotated[
         Literal["tpe", "nsga2", "gp", "qmc", "random"] | Annotated[str, Field(pattern=".:.")],
