@@ -37,11 +37,8 @@ def describe_confirmed(result: Confirmed) -> list[str]:
             lines.append(f"the front of the search was too good{part} by: {said}")
     knee = next((trial.trial_id for trial in result.front if trial.is_knee), None)
     lines.append(f"knee: {knee}")
-    pairs = dict.fromkeys(
-        tuple(sorted((trial.trial_id, other))) for trial in result.front for other in trial.alike
-    )
-    if pairs:
-        said = ", ".join(" and ".join(pair) for pair in pairs)
+    if result.alike_pairs:
+        said = ", ".join(" and ".join(pair) for pair in result.alike_pairs)
         lines.append(f"neighbours that cannot be told apart: {said}")
     collapsed = [t for t in result.trials if t.num_collapsed]
     if collapsed:

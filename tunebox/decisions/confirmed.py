@@ -87,6 +87,12 @@ class Confirmed:
         """The front, best in the first objective first."""
         return [trial for trial in self.trials if trial.on_front]
 
+    @property
+    def alike_pairs(self) -> list[tuple[str, str]]:
+        """The neighbours on the front that cannot be told apart, each pair once."""
+        pairs = [sorted((one.trial_id, other)) for one in self.front for other in one.alike]
+        return list(dict.fromkeys((first, second) for first, second in pairs))
+
     def trial(self, trial_id: str) -> ConfirmedTrial | None:
         """Return a trial by its name, None if it was not trained again."""
         return next((trial for trial in self.trials if trial.trial_id == trial_id), None)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from tunebox.errors import OptionError, RecordsError, TuneboxError
+from tunebox.errors import OptionError, TuneboxError
 from tunebox.records.search_folder import SearchFolder
 from tunebox.verbs.report import find_searches, read_studies
 
@@ -60,6 +60,7 @@ class LiveReport:
         self._lock = threading.Lock()  # the browser may ask twice at the same time
         self._stamp: list[tuple[int, int]] | None = None
         self._data = b""
+        self._packed = ("", b"")  # the ETag of the data, and the data packed
 
     def page(self) -> bytes:
         """Return the page, with the data of now."""
@@ -69,8 +70,8 @@ class LiveReport:
 
     def data(self) -> tuple[str, bytes]:
         """Return the data of the page, packed by gzip, and their ETag."""
-        data = self._fresh()
-        return f'"{hashlib.sha256(data).hexdigest()[:16]}"', gzip.compress(data, 5, mtime=0)
+        self._fresh()
+        return self._packed
 
     def _fresh(self) -> bytes:
         from tunebox.reports.report.page import report_data
@@ -80,6 +81,8 @@ class LiveReport:
             if stamp != self._stamp:
                 studies = read_studies(self._folders, self._out)
                 self._data = report_data(studies, is_live=True).encode()
+                tag = f'"{hashlib.sha256(self._data).hexdigest()[:16]}"'
+                self._packed = tag, gzip.compress(self._data, 5, mtime=0)
                 self._stamp = stamp
             return self._data
 
@@ -106,7 +109,7 @@ def _handler_of(live: LiveReport) -> type[BaseHTTPRequestHandler]:
                 return
             try:
                 self._answer_path()
-            except (TuneboxError, RecordsError, OSError) as error:
+            except (TuneboxError, OSError) as error:
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error).encode(), "text/plain")
 
         def _answer_path(self) -> None:

@@ -40,10 +40,10 @@ def sentences(result: Confirmed) -> list[str]:
     ]
     lines += _optimism("", result.too_good)
     lines += _optimism(" on the test part", result.too_good_on_test)
-    lines += _alike(front)
+    lines += _alike(result)
     collapsed = [trial.trial_id for trial in result.trials if trial.num_collapsed]
     if collapsed:
-        lines.append(f"Seeds of {_listed(collapsed)} collapsed or diverged.")
+        lines.append(f"Seeds of {', '.join(collapsed)} collapsed or diverged.")
     return lines
 
 
@@ -62,18 +62,11 @@ def _optimism(where: str, gaps: Mapping[str, Estimate]) -> list[str]:
     return [f"The search's own numbers of its front were{where} {' and '.join(each)}."]
 
 
-def _alike(front: Sequence[ConfirmedTrial]) -> list[str]:
-    pairs = dict.fromkeys(
-        tuple(sorted((trial.trial_id, other))) for trial in front for other in trial.alike
-    )
-    if pairs:
-        said = _listed([" and ".join(pair) for pair in pairs])
+def _alike(result: Confirmed) -> list[str]:
+    if result.alike_pairs:
+        said = ", ".join(" and ".join(pair) for pair in result.alike_pairs)
         return [f"Neighbours that cannot be told apart: {said}."]
-    return ["All neighbours on the front can be told apart."] if len(front) > 1 else []
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    return ["All neighbours on the front can be told apart."] if len(result.front) > 1 else []
 
 
 def _plane(study: Study, result: Confirmed, x: Objective, y: Objective) -> Figure:
