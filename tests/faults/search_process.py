@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from tests.command_line import start_tunebox
 
-# One worker: the order of events, and with it the search, is the same in every run.
+# One worker: the order of events, and with it the search, is the same in every run. With so many
+# draws an epoch takes about a tenth of a second: what a test does between two epochs gets there.
 SEARCH_FILE = """\
 data: {kind: digits, train_images: 600}
 model: {kind: mlp, width: {choice: [16, 32]}, depth: 1, feature_dim: 8}
@@ -26,7 +27,7 @@ losses:
       cross_entropy: {on: noisy}
       noise: {kind: gaussian, std: {uniform: [0.3, 1.5]}}
 optimizer: {kind: sgd, lr: {log_uniform: [0.02, 0.2]}}
-evaluation: {noise: {kind: gaussian, std: 1.0}, num_draws: 2}
+evaluation: {noise: {kind: gaussian, std: 1.0}, num_draws: 300}
 search: {trials: 10, min_epochs: 2, max_epochs: 6, reduction_factor: 2, seed: 3, max_concurrent: 1}
 """
 CLOCK = ("time", "train_seconds", "images_per_second")

@@ -60,6 +60,7 @@ def stop_between_rungs(search: SearchProcess) -> None:
     assert process is not None
 
     def is_there() -> bool:
+        assert process.poll() is None, "the search ended before a trial was between two rungs"
         process.send_signal(signal.SIGSTOP)
         time.sleep(0.05)  # it may be in the middle of a line
         if search.spare_checkpoints():

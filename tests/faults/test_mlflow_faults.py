@@ -282,7 +282,7 @@ def slow_search(home: Path, ray_address: str) -> SearchProcess:
     home.mkdir()
     made = SearchProcess(home, "--address", ray_address)
     text = made.search_file.read_text(encoding="utf-8")
-    made.search_file.write_text(text.replace("num_draws: 2", "num_draws: 2000"), encoding="utf-8")
+    made.search_file.write_text(text.replace("num_draws: 300", "num_draws: 2000"), encoding="utf-8")
     return made
 
 
