@@ -96,6 +96,7 @@ class TrialLog:
         self.planned: dict[str, Values] = {}  # the settings of all trials, started or not
         self.seeds: dict[str, int] = {}  # of trials with a seed of their own
         self.trials: dict[str, TrialRecord] = {}
+        self.memory = 0  # bytes that the process of a trial took at most, 0 if not measured
         self._results = _Results(objectives, self.constraints)
 
     def count(self, state: TrialState) -> int:

@@ -182,14 +182,29 @@ class RunningSearch:
             self._emit(Started(trial_id, self._now()))
 
     def reported(
-        self, trial_id: str, epoch: int, metrics: dict[str, float], node: str | None
+        self,
+        trial_id: str,
+        epoch: int,
+        metrics: dict[str, float],
+        node: str | None,
+        memory: int | None = None,
     ) -> Command:
-        """Record a report and return what the trial does next."""
+        """Record a report and return what the trial does next.
+
+        Args:
+            trial_id: The trial.
+            epoch: Epochs that it has trained.
+            metrics: By name.
+            node: Name of the node that it ran on.
+            memory: Bytes that its process has taken so far, None if they are not known.
+        """
         record = self.log.trials[trial_id]
         if epoch != record.epochs + 1:  # repeated after a restart
             return Continue(trial_id)
         report = Report(epoch, metrics, self._now())
-        (command,) = self._emit(Reported(trial_id, report, node))
+        is_largest = memory is not None and memory > self.log.memory
+        event = Reported(trial_id, report, node, memory if is_largest else None)
+        (command,) = self._emit(event)
         return command
 
     def paused(self, trial_id: str) -> None:
