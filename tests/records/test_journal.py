@@ -91,7 +91,8 @@ def test_what_a_trial_took_is_kept_where_it_was_measured(path: Path) -> None:
     for memory in (None, 3 << 30):
         writer.on(Reported("0000", Report(1, {"a": 0.5}, 2.0), None, memory))
     _, without, last = read_journal(path).events
-    assert isinstance(without, Reported) and isinstance(last, Reported)
+    assert isinstance(without, Reported)
+    assert isinstance(last, Reported)
     assert (without.memory, last.memory) == (None, 3 << 30)
     assert b"memory" not in path.read_bytes().splitlines()[1]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunebox.data.read_files import Progress
     from tunebox.data.settings import SplitPart
 
+
 def open_pictures(
     settings: PictureSettings, part: SplitPart, progress: Progress | None = None
 ) -> AnyImageSet:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from tunebox.decisions.trials import is_lost
 from tunebox.engine.executor import TrialStart
-from tunebox.engine.process_memory import peak_memory
 from tunebox.errors import NodeError, RecordsError, TuneboxError, first_line, reading
 from tunebox.parts.code import CodeFinder
 from tunebox.records.checkpoints import (
@@ -116,7 +115,7 @@ class TrialWorker:
         """Train and evaluate one epoch.
 
         Returns:
-            ``{"epoch": .., "metrics": {..}, "peak_memory": ..}``, metrics by name, bytes or None, or ``{"over": True}`` for a trial
+            ``{"epoch": .., "metrics": {..}}``, metrics by name, or ``{"over": True}`` for a trial
             that ended by itself after the epoch before, or ``{"failed": reason, "failed_at": place
             in the code, "traceback": text or None}``. ``notes`` are lines for the person who runs
             the search, ``unwritable`` says why a checkpoint could not be written.
@@ -156,7 +155,7 @@ class TrialWorker:
         if self._task.measures_test and trial.epoch == self._task.max_epochs:
             metrics |= self._test_metrics(trial)
         self._reports.append(metrics)
-        result = {"epoch": trial.epoch, "metrics": metrics, "peak_memory": peak_memory()}
+        result = {"epoch": trial.epoch, "metrics": metrics}
         return result | self._checkpoint(trial) if self._is_checkpoint_due(metrics) else result
 
     def _test_metrics(self, trial: Run) -> dict[str, float]:

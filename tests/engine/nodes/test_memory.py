@@ -52,8 +52,8 @@ def test_the_line_has_numbers_and_advice() -> None:
     _, line = choose_limit(TRIAL.total, TAKES, [node("a", 5, 1, 32)], None, 100)
     assert line == (
         "3 instead of 5 trials run at once: one takes about 4.0 GB (batch 2.0, images 0.5, model "
-        "1.0), and 1.0 of 32.0 GB of a were in use, and Ray ends processes above 16.0 GB; for more, "
-        "take a smaller training/batch_size, data/image_size or model"
+        "1.0), and 1.0 of 32.0 GB of a were in use, and Ray ends processes above 16.0 GB; for "
+        "more, take a smaller training/batch_size, data/image_size or model"
     )
 
 

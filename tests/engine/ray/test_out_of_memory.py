@@ -81,7 +81,8 @@ def test_fewer_trials_run_once_one_was_measured() -> None:
     assert slots.fit(4, num_trials=9) is None  # all four have room
     assert slots.limit is None
     line = slots.fit(9, num_trials=9)
-    assert line is not None and line.startswith("2 trials run at once from now on: one took ")
+    assert line is not None
+    assert line.startswith("2 trials run at once from now on: one took ")
     assert slots.fit(9, num_trials=9) is None  # said once
     assert slots.fit(5, num_trials=9) is None
     assert slots.limit == 2

@@ -50,8 +50,8 @@ class NodeMemory:
     def __str__(self) -> str:
         used, total, allowed = (size / 2**30 for size in (self.used, self.total, self.allowed))
         return (
-            f"{used:.1f} of {total:.1f} GB of {self.name} were in use, and Ray ends processes above "
-            f"{allowed:.1f} GB"
+            f"{used:.1f} of {total:.1f} GB of {self.name} were in use, and Ray ends processes "
+            f"above {allowed:.1f} GB"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebox.engine.process_memory import peak_memory
+from tunebox.engine.ray.process_memory import peak_memory
 
 MIB = 2**20
 
