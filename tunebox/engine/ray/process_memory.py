@@ -34,9 +34,9 @@ def peak_memory(status: Path = _STATUS) -> int | None:
 def give_back_large_blocks() -> None:
     """Let the C library give each block of 24 MB or more back to the system once it is freed.
 
-    By default glibc raises that limit up to 32 MB. Outside of the main thread, freed blocks below
-    it leave gaps that the next tensors do not fill, and the process grows with every step. Does
-    nothing with another C library.
+    By default glibc raises that limit up to 32 MB as blocks are freed. A freed block below it stays
+    with the process as long as anything lies behind it in the heap, and in a worker, where Ray
+    allocates too, something always does. Does nothing with another C library.
     """
     try:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
