@@ -102,9 +102,9 @@ def workers(folder: Path, arguments: argparse.Namespace) -> None:
     peaks: dict[int, tuple[int, int]] = {}
     while process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
-            peak = peak_of(child)
-            if peak is not None:
-                peaks[child.pid] = max(peak, peaks.get(child.pid, (0, 0)))
+            found = peak_of(child)
+            if found is not None:
+                peaks[child.pid] = max(found, peaks.get(child.pid, (0, 0)))
         time.sleep(0.2)
     print(f"{count:,} images, {arguments.train_images} for training, two trials at once")
     print(f"{time.perf_counter() - start:.0f} s; exit code {process.returncode}")
