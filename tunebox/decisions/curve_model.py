@@ -108,6 +108,11 @@ class CurveModel:
         self._weights = cho_solve((self._root, True), reports - self._mean, check_finite=False)
         self._expected = Places(places.features[:0], places.times[:0], places.trials[:0])
 
+    @property
+    def noise_deviation(self) -> float:
+        """The standard deviation of the noise of a report."""
+        return math.sqrt(_noise(self._parameters))
+
     def expecting(self, places: Places) -> "CurveModel":
         """Return the model with reports at ``places`` known to come: they are no news there."""
         if len(places) == 0:

@@ -8,7 +8,7 @@ Nothing of this is kept between suggestions that a restart could not compute aga
 has its own seed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -53,13 +53,15 @@ class GpSampler:
         self._model = ReportModel(self._cube, epochs, reference_costs, num_bounds)
         self._seed = seed
         self._num_trials = 0
+        self._num_changes = 0  # of what a suggestion depends on
+        self._found: tuple[object, FloatArray, float] | None = None
         self._numbers: dict[str, int] = {}  # of the trials of this search, in the model
 
     def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
         """Return settings to try, those ``given`` as they are; nothing changes until `adopt`."""
-        if not self.is_modelled or self._num_trials % _EVERY_TPE == 0:
+        if not self.is_modelled or self.is_turn_of_tpe:
             return self._tpe.ask(trial_id, given)
-        best = self._best(self._model.outlook(), given or {})
+        best, _ = self._best(given or {})
         return self._cube.settings(best, given or {})
 
     @property
@@ -67,9 +69,52 @@ class GpSampler:
         """Whether there are enough trials for a model, and not too many."""
         return self._model.is_ready and self._model.num_with_report <= MOST_TRIALS
 
+    @property
+    def is_turn_of_tpe(self) -> bool:
+        """Whether the next suggestion is TPE's."""
+        return self._num_trials % _EVERY_TPE == 0
+
+    @property
+    def modelled_epochs(self) -> tuple[int, ...]:
+        """The epochs whose reports the model has."""
+        return self._model.epochs
+
+    def gain_of_next(self) -> float:
+        """Return what the model's next suggestion is expected to gain."""
+        return max(0.0, self._best({})[1])
+
+    def gain_of_new(self, values: Values) -> float:
+        """Return what a new trial is expected to gain, in the product of the objectives' units."""
+        scores = self._model.scores(self._model.outlook(), self._cube.quantiles(values)[None])
+        return max(0.0, float(scores[0]))
+
+    def gains_of(self, trial_ids: Sequence[str]) -> list[float]:
+        """Return what each trial is expected to gain by its last epoch over what was reached.
+
+        Args:
+            trial_ids: Trials with a report: one at work, or those that rest.
+        """
+        numbers = [self._numbers[trial_id] for trial_id in trial_ids]
+        return [float(gain) for gain in self._model.gains(numbers)]
+
+    def compare(self, trial_id: str, epoch: int, costs: FloatArray) -> None:
+        """Compare a report with what was expected of it, before it is told."""
+        self._model.compare(self._numbers[trial_id], epoch, costs)
+
+    def pause(self, trial_id: str) -> None:
+        """Record that a trial rests."""
+        self._num_changes += 1
+        self._model.trials[self._numbers[trial_id]].is_running = False
+
+    def go_on(self, trial_id: str) -> None:
+        """Record that a trial that rested is at work again."""
+        self._num_changes += 1
+        self._model.trials[self._numbers[trial_id]].is_running = True
+
     def adopt(self, trial_id: str, values: Values) -> None:
         """Count a trial with ``values`` as running."""
         self._num_trials += 1
+        self._num_changes += 1
         self._tpe.adopt(trial_id, values)
         self._numbers[trial_id] = self._model.start(self._cube.quantiles(values))
 
@@ -84,11 +129,13 @@ class GpSampler:
             costs: ``(D,)``, finite.
             violations: ``(num_bounds,)``, how far it is beyond each bound of the constraints.
         """
+        self._num_changes += 1
         self._tpe.tell(trial_id, epoch, costs, violations)
         self._model.add(self._numbers[trial_id], epoch, np.concatenate([costs, violations]))
 
     def end(self, trial_id: str, failed: bool) -> None:
         """Record the end of a trial; one that failed or diverged counts as among the worst."""
+        self._num_changes += 1
         self._tpe.end(trial_id, failed)
         number = self._numbers[trial_id]
         self._model.trials[number].is_running = False
@@ -105,8 +152,14 @@ class GpSampler:
         if state.has_failed:
             self._model.add_failure(number)
 
-    def _best(self, outlook: Outlook, given: Mapping[str, Scalar]) -> FloatArray:
-        """Return the quantiles of the settings with the largest score of all candidates."""
+    def _best(self, given: Mapping[str, Scalar]) -> tuple[FloatArray, float]:
+        key = (self._num_changes, tuple(sorted(given.items())))
+        if self._found is None or self._found[0] != key:
+            self._found = key, *self._search(self._model.outlook(), given)
+        return self._found[1:]
+
+    def _search(self, outlook: Outlook, given: Mapping[str, Scalar]) -> tuple[FloatArray, float]:
+        """Return the quantiles and the score of the best of all candidates."""
         generator = np.random.default_rng(seed_of(self._seed, self._num_trials))
         half = _NUM_CANDIDATES // 2
         parents = self._model.best_trials(outlook, _NUM_PARENTS)
@@ -124,4 +177,5 @@ class GpSampler:
             children = self._cube.neighbours(generator, parents, (-2.3, -0.8), given)
             candidates = np.concatenate([candidates[best], children])
             scores = np.concatenate([scores[best], self._model.scores(outlook, children)])
-        return np.asarray(candidates[np.argmax(scores)], dtype=np.float64)
+        best_one = int(np.argmax(scores))
+        return np.asarray(candidates[best_one], dtype=np.float64), float(scores[best_one])

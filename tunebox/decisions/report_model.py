@@ -10,8 +10,11 @@ them, so that a restart computes the same again.
 
 [Daulton2021] S. Daulton, M. Balandat, E. Bakshy. Parallel Bayesian optimization of multiple noisy
     objectives with expected hypervolume improvement. NeurIPS 2021.
+[Lei2018] J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasserman. Distribution-free
+    predictive inference for regression. JASA 113(523), 2018, algorithm 2.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +35,8 @@ _MOST_REPORTS = 700  # that a model is conditioned on
 _MOST_FITTED = 260  # that its parameters are fitted to
 _FIT_GROWTH = 1.3  # parameters are fitted anew when there are so many times as many trials
 _NUM_SAMPLES = 64  # of the values of a candidate
+_NUM_SAMPLES_OF_ONE = 512  # of a trial: a small chance of a gain counts
+_COVERAGE, _MIN_MISSES, _MOST_WIDENING = 0.9, 10, 4.0  # of the intervals of trials' ends
 _NO_IMPROVEMENT = 1e4  # puts a candidate below all that improve the front; scaled costs are small
 
 Index = NDArray[np.intp]
@@ -106,6 +111,7 @@ class ReportModel:
         self._trial_of: list[int] = []
         self._epoch_of: list[int] = []
         self._reported: list[FloatArray] = []
+        self._misses: list[FloatArray] = []  # (D,) each, in deviations
         self._fit_at = FIRST_TRIALS  # trials with a report
         self._num_fitted = 0  # reports that the parameters are fitted to
         self._fitted: tuple[int, list[FloatArray]] = (0, [])
@@ -164,17 +170,53 @@ class ReportModel:
             known.trials,
         )
 
-    def gains(self, outlook: Outlook, places: Places) -> FloatArray:
-        """Return by how much a report at each place is expected to improve the hypervolume.
+    def gains(self, numbers: list[int]) -> FloatArray:
+        """Return by how much the last report of each trial is expected to improve the hypervolume.
+
+        That is over what the trials have reached already. Deviations are as `widening` says.
 
         Args:
-            outlook: What is expected.
-            places: Of ``N`` reports at the last epoch.
+            numbers: ``N`` trials with a report; of those at work no ends are expected.
 
         Returns:
             ``(N,)``, >= 0 in the product of the objectives' units.
         """
-        return self._gains(outlook, _predictions(outlook, places))
+        outlook = self.outlook(but=numbers)
+        costs, bounds = _predictions(outlook, self.places_of(numbers, last=True))
+        widened = [
+            (mean, factor * deviation)
+            for (mean, deviation), factor in zip(costs, self.widening(), strict=True)
+        ]
+        return self._gains(outlook, (widened, bounds), _NUM_SAMPLES_OF_ONE)
+
+    def compare(self, number: int, epoch: int, costs: FloatArray) -> None:
+        """Compare a report, before it is added, with what the model expects of a trial it knows."""
+        trial = self.trials[number]
+        if not self.is_ready or trial.last == 0 or epoch not in self.epochs:
+            return
+        known = self._without_expectations()
+        numbers = np.array([number], dtype=np.intp)
+        places = Places(self._features(numbers), np.array([self._time(epoch)]), numbers)
+        misses = []
+        for model, scaling, cost in zip(known.costs, known.scalings, costs, strict=True):
+            mean, deviation = model.predict(places)
+            away = float(scaling(np.array([cost]))[0] - mean[0])
+            misses.append(abs(away) / math.hypot(float(deviation[0]), model.noise_deviation))
+        self._misses.append(np.array(misses))
+
+    def widening(self) -> FloatArray:
+        """Return factors ``(D,)`` >= 1 by which deviations of a trial's end are too small.
+
+        With them, nine of ten reports of trials that went on would have been within the interval
+        in which nine of ten normal values are: split conformal prediction [Lei2018] of what the
+        search itself has seen. 1 without enough reports.
+        """
+        count = len(self._misses)
+        if count < _MIN_MISSES:
+            return np.ones(len(self._reference))
+        level = min(1.0, math.ceil((count + 1) * _COVERAGE) / count)
+        reached = np.quantile(np.stack(self._misses), level, axis=0, method="higher")
+        return np.clip(reached / float(ndtri((1 + _COVERAGE) / 2)), 1.0, _MOST_WIDENING)
 
     def scores(self, outlook: Outlook, quantiles: FloatArray) -> FloatArray:
         """Return what settings would gain if they were tried, ``(N,)``.
@@ -208,13 +250,15 @@ class ReportModel:
         trials = np.array(numbers, dtype=np.intp)
         return Places(self._features(trials), np.array([self._time(e) for e in epochs]), trials)
 
-    def _gains(self, outlook: Outlook, predictions: _Predictions) -> FloatArray:
+    def _gains(
+        self, outlook: Outlook, predictions: _Predictions, num_samples: int = _NUM_SAMPLES
+    ) -> FloatArray:
         of_costs, of_bounds = predictions
         samples = np.stack(
             [
                 scaling.back(mean[:, None] + deviation[:, None] * normal)
                 for scaling, (mean, deviation), normal in zip(
-                    outlook.scalings, of_costs, _normals(len(of_costs)), strict=True
+                    outlook.scalings, of_costs, _normals(len(of_costs), num_samples), strict=True
                 )
             ],
             axis=-1,
@@ -333,7 +377,8 @@ def modelled_epochs(epochs: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted({*epochs, max(1, round(0.75 * last))}))
 
 
-def _normals(num_objectives: int) -> FloatArray:
-    """Return ``(D, 64)`` normal variates that are spread evenly."""
-    points = qmc.Sobol(num_objectives, seed=np.random.default_rng(0)).random(_NUM_SAMPLES)
+@functools.lru_cache(maxsize=8)
+def _normals(num_objectives: int, count: int) -> FloatArray:
+    """Return ``(D, count)`` normal variates that are spread evenly."""
+    points = qmc.Sobol(num_objectives, seed=np.random.default_rng(0)).random(count)
     return np.asarray(ndtri(points * 0.998 + 0.001).T, dtype=np.float64)
