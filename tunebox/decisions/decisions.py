@@ -17,7 +17,6 @@ from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.space import Space, Values
 
 if TYPE_CHECKING:
-    from tunebox.decisions.gp_sampler import GpSampler
     from tunebox.decisions.model_scheduler import ModelScheduler
 
 _NO_CONSTRAINTS = Constraints()
@@ -65,19 +64,7 @@ class Decisions(SearchMethod):
         elif search.sampler in ("random", "qmc"):
             self._sampler = PointSampler(search.sampler, space, search.seed)
         elif search.sampler == "gp":
-            from tunebox.decisions.gp_sampler import GpSampler  # SciPy is slow to import
-
-            gp = GpSampler(
-                space,
-                self.rungs,
-                objectives.reference_costs,
-                search.seed,
-                num_bounds=constraints.num_bounds,
-            )
-            self._sampler = gp
-            if search.scheduler == "model":
-                self._scheduler = _model_scheduler(self._ladder, gp, search)
-                self.rungs = gp.modelled_epochs
+            self._use_model(space, search)
         else:
             self._sampler = RungSampler(
                 space,
@@ -87,6 +74,22 @@ class Decisions(SearchMethod):
                 name=search.sampler,
                 num_bounds=constraints.num_bounds,
             )
+
+    def _use_model(self, space: Space, search: SearchSettings) -> None:
+        from tunebox.decisions.gp_sampler import GpSampler  # SciPy is slow to import
+        from tunebox.decisions.model_scheduler import ModelScheduler
+
+        self._sampler = sampler = GpSampler(
+            space,
+            self.rungs,
+            self._objectives.reference_costs,
+            search.seed,
+            num_bounds=self._constraints.num_bounds,
+        )
+        if search.scheduler == "model":
+            last, most = search.max_epochs, search.max_paused
+            self._scheduler = ModelScheduler(self._ladder, sampler, last, most)
+            self.rungs = sampler.modelled_epochs
 
     def suggest(self, trial_id: str) -> Values:
         """Return settings for the next trial; they count once it is adopted.
@@ -157,11 +160,3 @@ class Decisions(SearchMethod):
         """Record that a paused trial goes on."""
         if self._scheduler is not None:
             self._scheduler.promote(trial_id)
-
-
-def _model_scheduler(
-    ladder: Ladder, sampler: "GpSampler", search: SearchSettings
-) -> "ModelScheduler":
-    from tunebox.decisions.model_scheduler import ModelScheduler  # SciPy is slow to import
-
-    return ModelScheduler(ladder, sampler, search.max_epochs, search.max_paused)
