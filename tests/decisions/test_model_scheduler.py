@@ -184,8 +184,8 @@ def test_a_killed_search_ends_as_the_search_that_was_not(killed_after: int) -> N
 @pytest.mark.slow
 @pytest.mark.usefixtures("early_model")
 def test_no_more_are_paused_than_allowed_and_a_spent_budget_ends_them() -> None:
-    outcome, events = run(spec_of(max_paused=2, epochs=60), 2)
-    assert outcome.reason == "the budget of 60 epochs is spent"
+    outcome, events = run(spec_of(max_paused=2, epochs=45, trials=40), 2)
+    assert outcome.reason == "the budget of 45 epochs is spent"
     paused: set[str] = set()
     for event in events:
         if isinstance(event, Paused):
