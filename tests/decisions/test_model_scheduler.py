@@ -99,10 +99,15 @@ def test_the_best_paused_trial_goes_on_if_it_is_worth_more_than_a_new_one() -> N
     assert report(scheduler, "a", 2) is report(scheduler, "b", 2) is Verdict.PAUSE
     assert scheduler.choose_paused() is None
     sampler.of_new = 2.0
+    assert scheduler.choose_paused() is None  # the newest trial was worth more
+    scheduler.adopt({})
     assert scheduler.choose_paused() == "b"  # 2 / 6 against 2 / 8
     scheduler.promote("b")
     assert sampler.calls[-1] == "go on b"
     assert scheduler.choose_paused() is None  # 1 / 6 against 2 / 8
+    sampler.gains["a"] = 2.0
+    sampler.of_new = 4.0
+    assert scheduler.choose_paused() is None  # the next one is worth more
 
 
 def test_of_too_many_paused_trials_the_one_that_gains_least_ends() -> None:

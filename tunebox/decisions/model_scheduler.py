@@ -17,10 +17,7 @@ from tunebox.pareto.objectives import FloatArray
 from tunebox.pareto.rungs import Ladder
 from tunebox.spec.space import Values
 
-ALPHA = 0.5  # of the gain of a new trial's epoch: what one of a trial at work must be
-FLOOR = 0  # experiment
-INFLATE = 1.0
-PAUSE = 1
+_SHARE = 0.5  # of the gain of a new trial's epoch: what one of a trial at work must be
 
 
 class ModelScheduler:
@@ -59,8 +56,7 @@ class ModelScheduler:
     ) -> Verdict:
         """Record a report, also with the sampler, and return what the trial does after it."""
         self._epochs[trial_id] = epoch
-        if INFLATE:
-            self._sampler.compare(trial_id, epoch, costs)
+        self._sampler.compare(trial_id, epoch, costs)
         self._sampler.tell(trial_id, epoch, costs, violations)
         is_kept = self._ladder.report(trial_id, epoch, costs, total_violation(violations))
         if epoch >= self._last_epoch:
@@ -70,8 +66,6 @@ class ModelScheduler:
         reason = None if is_kept else f"not among the best at the rung of epoch {epoch}"
         if self._sampler.is_modelled and self._newest is not None:
             reason = self._reason_to_pause(trial_id, self._newest)
-            if FLOOR and is_kept:
-                reason = None
         if reason is None:
             return Verdict.CONTINUE
         self._paused[trial_id] = reason
@@ -80,11 +74,13 @@ class ModelScheduler:
 
     def choose_paused(self) -> str | None:
         """Return the paused trial that a free worker goes on with, None to start a new one."""
-        if not self._paused or not self._sampler.is_modelled:
+        if not self._paused or not self._sampler.is_modelled or self._newest is None:
             return None
         gain, trial_id = max(self._gains_of_paused())
-        is_better = gain > self._sampler.gain_of_next() / self._last_epoch
-        return trial_id if is_better else None
+        new = self._newest
+        if gain > new and not self._sampler.is_turn_of_tpe:  # the next one costs time to find
+            new = self._sampler.gain_of_next() / self._last_epoch
+        return trial_id if gain > new else None
 
     def choose_superfluous(self) -> str | None:
         """Return the paused trial that gains least if there are too many, else None."""
@@ -110,7 +106,7 @@ class ModelScheduler:
 
     def _reason_to_pause(self, trial_id: str, newest: float) -> str | None:
         gain = self._gain(trial_id)
-        if gain >= ALPHA * newest:
+        if gain >= _SHARE * newest:
             return None
         return (
             f"at epoch {self._epochs[trial_id]} an epoch was expected to gain {gain:.2g} of "
