@@ -7,8 +7,8 @@ import pytest
 
 from tests.engine.make_search import make_spec
 from tunebox.decisions import gp_sampler, report_model
-from tunebox.decisions.gp_sampler import GpSampler
-from tunebox.decisions.report_model import FIRST_TRIALS, modelled_epochs
+from tunebox.decisions.gp_sampler import FIRST_TRIALS, GpSampler
+from tunebox.decisions.report_model import modelled_epochs
 from tunebox.decisions.trials import TrialState
 from tunebox.pareto.objectives import FloatArray
 from tunebox.spec.space import Space, Values

@@ -11,7 +11,7 @@ import pytest
 from tests.decisions.test_state import commands_of, told
 from tests.engine.made_executor import MadeExecutor, Written
 from tests.engine.make_search import make_spec
-from tunebox.decisions import report_model
+from tunebox.decisions import model_scheduler
 from tunebox.decisions.events import Ended, Event, Paused, Promoted, Reported, SearchEnded
 from tunebox.decisions.gp_sampler import GpSampler
 from tunebox.decisions.method import Verdict
@@ -144,7 +144,7 @@ def spec_of(**settings: Scalar) -> SearchSpec:
 
 @pytest.fixture
 def early_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_model, "FIRST_TRIALS", 6)
+    monkeypatch.setattr(model_scheduler, "FIRST_TRIALS", 6)
 
 
 def run(spec: SearchSpec, num_workers: int = 1) -> tuple[Outcome, list[Event]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunebox.decisions import report_model
 from tunebox.decisions.cube import Cube
 from tunebox.decisions.report_model import ReportModel
 from tunebox.pareto.objectives import FloatArray
@@ -24,7 +23,9 @@ def costs_at(x: float, epoch: int) -> FloatArray:
 def model_of(settings: list[float], epochs: list[int]) -> ReportModel:
     """A model of trials that have reported up to some epoch, and have ended at the last one."""
     source = parse_yaml(LINE, "made.yaml")
-    model = ReportModel(Cube(Space(source.data, source)), EPOCHS, np.full(2, 1.0), 0)
+    model = ReportModel(
+        Cube(Space(source.data, source)), EPOCHS, np.full(2, 1.0), 0, first_trials=5
+    )
     for x, last in zip(settings, epochs, strict=True):
         number = model.start(np.array([x]))
         for epoch in (2, 4, 6, 8):
@@ -32,11 +33,6 @@ def model_of(settings: list[float], epochs: list[int]) -> ReportModel:
                 model.add(number, epoch, costs_at(x, epoch))
         model.trials[number].is_running = last < 8
     return model
-
-
-@pytest.fixture(autouse=True)
-def early_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report_model, "FIRST_TRIALS", 5)
 
 
 @pytest.fixture

@@ -76,19 +76,21 @@ class Decisions(SearchMethod):
             )
 
     def _use_model(self, space: Space, search: SearchSettings) -> None:
-        from tunebox.decisions.gp_sampler import GpSampler  # SciPy is slow to import
-        from tunebox.decisions.model_scheduler import ModelScheduler
+        from tunebox.decisions import gp_sampler, model_scheduler  # SciPy is slow to import
 
-        self._sampler = sampler = GpSampler(
+        is_scheduler = search.scheduler == "model"
+        self._sampler = sampler = gp_sampler.GpSampler(
             space,
             self.rungs,
             self._objectives.reference_costs,
             search.seed,
             num_bounds=self._constraints.num_bounds,
+            first_trials=(model_scheduler if is_scheduler else gp_sampler).FIRST_TRIALS,
         )
-        if search.scheduler == "model":
-            last, most = search.max_epochs, search.max_paused
-            self._scheduler = ModelScheduler(self._ladder, sampler, last, most)
+        if is_scheduler:
+            self._scheduler = model_scheduler.ModelScheduler(
+                self._ladder, sampler, search.max_epochs, search.max_paused
+            )
             self.rungs = sampler.modelled_epochs
 
     def suggest(self, trial_id: str) -> Values:

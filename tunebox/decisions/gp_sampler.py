@@ -4,8 +4,13 @@ Next comes the setting with the largest expected improvement of the hypervolume,
 `tunebox.decisions.report_model` finds it. Every third suggestion is TPE's, which does not share the
 model's errors, as are all before there are enough trials for a model: it needs fewer.
 
+Where settings have priors, candidates near their centres are preferred [Hvarfner2022].
+
 Nothing of this is kept between suggestions that a restart could not compute again: each suggestion
 has its own seed.
+
+[Hvarfner2022] C. Hvarfner, D. Stoll, A. Souza, M. Lindauer, F. Hutter, L. Nardi. piBO: augmenting
+    acquisition functions with user beliefs for Bayesian optimization. ICLR 2022.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +25,10 @@ from tunebox.decisions.trials import TrialState
 from tunebox.pareto.objectives import FloatArray
 from tunebox.spec.space import Scalar, Space, Values
 
+FIRST_TRIALS = 16  # with a report, from which on there is a model; until then TPE suggests
 MOST_TRIALS = 3000  # with a report, up to which there is a model
 _EVERY_TPE = 3  # one suggestion in so many is TPE's
+_PRIOR_TRIALS = 10  # after which a prior counts once, and then less
 _NUM_CANDIDATES = 600
 _NUM_PARENTS = 10
 _NUM_ROUNDS, _NUM_BEST, _NUM_CHILDREN = 2, 8, 12  # of the search around the best candidates
@@ -38,6 +45,7 @@ class GpSampler:
         seed: int,
         *,
         num_bounds: int = 0,
+        first_trials: int = FIRST_TRIALS,
     ) -> None:
         """Start without any trial.
 
@@ -47,10 +55,11 @@ class GpSampler:
             reference_costs: ``(D,)``, the reference point; D from 1 to 4.
             seed: Random seed of every draw.
             num_bounds: Number of bounds in the constraints: each report has a violation of each.
+            first_trials: Number of trials with a report from which on there is a model.
         """
         self._tpe = RungSampler(space, epochs, reference_costs, seed, num_bounds=num_bounds)
         self._cube = Cube(space)
-        self._model = ReportModel(self._cube, epochs, reference_costs, num_bounds)
+        self._model = ReportModel(self._cube, epochs, reference_costs, num_bounds, first_trials)
         self._seed = seed
         self._num_trials = 0
         self._num_changes = 0  # of what a suggestion depends on
@@ -162,20 +171,33 @@ class GpSampler:
         """Return the quantiles and the score of the best of all candidates."""
         generator = np.random.default_rng(seed_of(self._seed, self._num_trials))
         half = _NUM_CANDIDATES // 2
+        num_expected = half // 2 if self._cube.has_priors else 0
         parents = self._model.best_trials(outlook, _NUM_PARENTS)
         parents = parents[generator.integers(_NUM_PARENTS, size=half)]
         candidates = np.concatenate(
             [
-                self._cube.random(generator, half, given),
+                self._cube.expected(generator, num_expected, given),
+                self._cube.random(generator, half - num_expected, given),
                 self._cube.neighbours(generator, parents, (-2.0, -0.5), given),
             ]
         )
-        scores = self._model.scores(outlook, candidates)
+        scores = self._scores(outlook, candidates)
         for _ in range(_NUM_ROUNDS):
             best = np.argsort(-scores, kind="stable")[:_NUM_BEST]
             parents = np.repeat(candidates[best], _NUM_CHILDREN, axis=0)
             children = self._cube.neighbours(generator, parents, (-2.3, -0.8), given)
             candidates = np.concatenate([candidates[best], children])
-            scores = np.concatenate([scores[best], self._model.scores(outlook, children)])
+            scores = np.concatenate([scores[best], self._scores(outlook, children)])
         best_one = int(np.argmax(scores))
         return np.asarray(candidates[best_one], dtype=np.float64), float(scores[best_one])
+
+    def _scores(self, outlook: Outlook, quantiles: FloatArray) -> FloatArray:
+        """Return what settings would gain, times a power of their prior [Hvarfner2022, eq. 6].
+
+        The power falls with the number of trials, so that a wrong prior is overcome.
+        """
+        scores = self._model.scores(outlook, quantiles)
+        if not self._cube.has_priors:
+            return scores
+        weight = _PRIOR_TRIALS / max(1, self._num_trials) * self._cube.log_prior(quantiles)
+        return np.where(scores > 0, scores * np.exp(weight), scores + weight)

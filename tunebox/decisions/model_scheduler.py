@@ -17,6 +17,7 @@ from tunebox.pareto.objectives import FloatArray
 from tunebox.pareto.rungs import Ladder
 from tunebox.spec.space import Values
 
+FIRST_TRIALS = 8  # with a report, from which on there is a model
 _SHARE = 0.5  # of the gain of a new trial's epoch: what one of a trial at work must be
 
 

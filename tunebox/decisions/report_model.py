@@ -30,7 +30,6 @@ from tunebox.decisions.scaling import Scaling
 from tunebox.pareto.improvement import improvement
 from tunebox.pareto.objectives import FloatArray
 
-FIRST_TRIALS = 16  # with a report, before there is a model
 _MOST_REPORTS = 700  # that a model is conditioned on
 _MOST_FITTED = 260  # that its parameters are fitted to
 _FIT_GROWTH = 1.3  # parameters are fitted anew when there are so many times as many trials
@@ -90,7 +89,12 @@ class ReportModel:
     """The reports of a search, and what they let one expect."""
 
     def __init__(
-        self, cube: Cube, epochs: tuple[int, ...], reference_costs: FloatArray, num_bounds: int
+        self,
+        cube: Cube,
+        epochs: tuple[int, ...],
+        reference_costs: FloatArray,
+        num_bounds: int,
+        first_trials: int,
     ) -> None:
         """Start without any trial.
 
@@ -99,7 +103,9 @@ class ReportModel:
             epochs: The rungs and the last epoch, ascending.
             reference_costs: ``(D,)``, the reference point; D from 1 to 4.
             num_bounds: Number of bounds in the constraints: each report has a violation of each.
+            first_trials: Number of trials with a report from which on there is a model.
         """
+        self._first_trials = first_trials
         self.epochs = modelled_epochs(epochs)
         self.trials: list[ModelledTrial] = []
         self.num_with_report = 0  # trials
@@ -112,7 +118,7 @@ class ReportModel:
         self._epoch_of: list[int] = []
         self._reported: list[FloatArray] = []
         self._misses: list[FloatArray] = []  # (D,) each, in deviations
-        self._fit_at = FIRST_TRIALS  # trials with a report
+        self._fit_at = first_trials  # trials with a report
         self._num_fitted = 0  # reports that the parameters are fitted to
         self._fitted: tuple[int, list[FloatArray]] = (0, [])
         self._known: tuple[int, Outlook] | None = None  # of so many reports, without a front
@@ -120,7 +126,7 @@ class ReportModel:
     @property
     def is_ready(self) -> bool:
         """Whether there are enough trials for a model."""
-        return self.num_with_report >= FIRST_TRIALS
+        return self.num_with_report >= self._first_trials
 
     def start(self, quantiles: FloatArray) -> int:
         """Count a trial with the settings ``quantiles`` ``(L,)`` as running; return its number."""
