@@ -31,11 +31,12 @@ def by_prior(leaf: Leaf, points: FloatArray) -> FloatArray:
         starts = np.concatenate([[0.0], np.cumsum(chances)[:-1]])
         index = np.searchsorted(starts, points, side="right") - 1
         within = np.clip((points - starts[index]) / chances[index], 0.0, _BELOW_ONE)
-        return np.minimum((index + within) / len(chances), _BELOW_ONE)
+        quantiles = np.minimum((index + within) / len(chances), _BELOW_ONE)
+        return np.asarray(quantiles, dtype=np.float64)
     normal = NormalDist(quantile_of(leaf.distribution, leaf.prior.center), _spread(leaf))
     low, high = normal.cdf(0.0), normal.cdf(1.0)
-    quantiles = [normal.inv_cdf(low + float(point) * (high - low)) for point in points]
-    return np.clip(np.array(quantiles, dtype=np.float64), 0.0, _BELOW_ONE)
+    drawn = [normal.inv_cdf(low + float(point) * (high - low)) for point in points]
+    return np.clip(np.array(drawn, dtype=np.float64), 0.0, _BELOW_ONE)
 
 
 def log_prior(leaf: Leaf, quantiles: FloatArray) -> FloatArray:
