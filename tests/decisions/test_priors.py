@@ -76,10 +76,9 @@ def test_leaves_of_other_branches_have_no_say() -> None:
         "b:\n  choice:\n    one: {x: {uniform: [0, 1], prior: {center: 0.9}}}\n    two: {y: 1}\n"
     )
     cube = Cube(space)
-    here, there = (
-        cube.quantiles(values) for values in ({"b": "one", "b/one/x": 0.1}, {"b": "two"})
-    )
-    weights = cube.log_prior(np.stack([here, there]))
+    here: Values = {"b": "one", "b/one/x": 0.1}
+    there: Values = {"b": "two"}
+    weights = cube.log_prior(np.stack([cube.quantiles(values) for values in (here, there)]))
     assert weights[0] < -1
     assert weights[1] == 0
 
