@@ -22,7 +22,7 @@ class TrialState(str, Enum):
     RUNNING = "running"
     FINISHED = "finished"  # trained to max_epochs
     PAUSED = "paused"  # at a rung: it may go on from its checkpoint
-    STOPPED = "stopped"  # at a rung, by successive halving
+    STOPPED = "stopped"  # at a rung, by the scheduler
     DIVERGED = "diverged"  # its loss or a metric was not finite
     COLLAPSED = "collapsed"  # its loss exploded, and its accuracy is that of a guess
     FAILED = "failed"  # by an exception or a lost worker

@@ -146,6 +146,9 @@ class RunningSearch:
 
     def next_trial(self) -> TrialStart | None:
         """Return the trial that a free worker is to run; None if there is none for now."""
+        # an end, not a command: no worker has the trial
+        while (superfluous := self._state.method.choose_superfluous()) is not None:
+            self.ended(superfluous)
         if not self._waiting:
             event = self._state.next_event()
             if event is None:
@@ -238,9 +241,12 @@ class RunningSearch:
             self._tell(observer, None)
 
     def finish(self, is_interrupted: bool) -> None:
-        """End the trials that still run or are paused, and emit the end of the search."""
+        """End the trials that still run or are paused, and emit the end of the search.
+
+        Where a budget is spent, what the paused trials reported last is their result.
+        """
         now = self._now()
-        is_cut_short = is_interrupted or self._ending.reason is not None
+        is_cut_short = is_interrupted or self._ending.trouble is not None
         for trial_id, record in list(self.log.trials.items()):
             if record.state is TrialState.RUNNING:
                 self._emit(Ended(trial_id, TrialState.INTERRUPTED, None, now))
