@@ -24,7 +24,7 @@ from tests.command_line import free_port, trial_name
 from tests.records.made_search import MadeSearch
 from tests.records.make_log import make_spec
 from tests.records.make_model import FACTS, NAMES, write_checkpoint
-from tests.tracking.recorder import Recorder, ended
+from tests.tracking.recorder import Recorder, ended, in_mlflow
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError
 from tunebox.models.base import Classifier
@@ -102,10 +102,12 @@ def test_the_front_is_logged_with_its_metrics_and_data(made: Made) -> None:
         assert model.name == f"s-1-{trial_id}"
         assert model.status == LoggedModelStatus.READY
         assert model.source_run_id == run.info.run_id
-        assert {metric.key: metric.value for metric in model.metrics or []} == trial.last_metrics
+        assert {metric.key: metric.value for metric in model.metrics or []} == in_mlflow(
+            trial.last_metrics
+        )
         assert {metric.dataset_digest for metric in model.metrics or []} == {FACTS["sha256"][:36]}
         assert run.info.run_name == f"s-1/{trial_id}"
-        assert run.data.metrics == trial.last_metrics  # linked, not added
+        assert run.data.metrics == in_mlflow(trial.last_metrics)  # linked, not added
         assert run.outputs is not None
         assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     for name in ("s-1", *made.front):
