@@ -165,7 +165,12 @@ def _metrics(
 def _built(source: ModelSource, place: Path) -> TrialModel:
     with _building:
         made = model_of_trial(
-            source.folder, source.spec, source.trial, place, format="torch_export"
+            source.folder,
+            source.spec,
+            source.trial,
+            place,
+            format="torch_export",
+            confirmed=source.confirmed,
         )
     if made.problems or made.standalone is None:
         raise RecordsError("; ".join(made.problems) or "the trial has no weights")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tunebox.decisions.confirmed import ConfirmedTrial
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
 from tunebox.pareto.constraints import Constraints
 from tunebox.pareto.hypervolume import RunningHypervolume
@@ -50,6 +51,7 @@ class ModelSource:
     spec: SearchSpec
     trial: TrialRecord
     mark: str  # the file of the weights, in the folder of the search
+    confirmed: ConfirmedTrial | None = None  # what its settings reached with new seeds
 
     @property
     def name(self) -> str:
