@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 # Returns the texts below the ratio that they need, 4.5, or 3 for large ones. The background is that
 # of the ancestors; a name of a trial in a plot has a rectangle of its own behind it.
 _SCRIPT = """
@@ -57,3 +60,15 @@ def unreadable(browser: Any) -> list[str]:
     """Return the texts of a page with too little contrast, each with its ratio."""
     found: list[str] = browser.execute_script(_SCRIPT)
     return found
+
+
+def linear(colour: str) -> NDArray[np.float64]:
+    """The light of a colour like ``#1797A6`` in red, green and blue."""
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2."""
+    lights = sorted(float(linear(c) @ [0.2126, 0.7152, 0.0722]) + 0.05 for c in (one, other))
+    return lights[1] / lights[0]
