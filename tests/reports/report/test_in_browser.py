@@ -47,7 +47,8 @@ def show_studies(browser: Any, tmp_path: Path, studies: list[Study], *, width: i
     """Open a report in a window that is so high that all its figures are drawn."""
     path = tmp_path / "report.html"
     write_report(studies, path)
-    size = {"width": width, "height": 20_000, "deviceScaleFactor": 1, "mobile": False}
+    height = 20_000 * len(studies)
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get_log("browser")
     browser.get(path.as_uri())
