@@ -7,12 +7,9 @@ own monitor measures. Its loop is not used: that ends for good at the first fail
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tunebox.tracking.cursor import Cursor
-
-if TYPE_CHECKING:
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 SYSTEM_PREFIX = "system/"  # of the names of these metrics, by MLflow
 _SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
@@ -56,7 +53,7 @@ class SystemMetrics:
             self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
-        monitor: SystemMetricsMonitor | None = None
+        monitor: Any = None  # MLflow's, which has no types
         of_run: str | None = None
         while not self._is_over.is_set():
             run_id = self._cursor.run_id
@@ -65,6 +62,7 @@ class SystemMetrics:
                     monitor, of_run = _monitor(run_id, self._uri), run_id
                 if monitor is not None:
                     self._measure(monitor)
+                    continue
             except Exception:  # MLflow is away, or has lost the run
                 if monitor is not None:
                     monitor.mlflow_logger.data.clear()  # their step is given to the next
@@ -73,7 +71,7 @@ class SystemMetrics:
             with contextlib.suppress(Exception):
                 monitor.mlflow_logger.flush()
 
-    def _measure(self, monitor: "SystemMetricsMonitor") -> None:
+    def _measure(self, monitor: Any) -> None:
         for _ in range(monitor.samples_before_logging):
             monitor.collect_metrics()
             if self._is_over.wait(monitor.sampling_interval):
@@ -81,10 +79,11 @@ class SystemMetrics:
         monitor.publish_metrics(monitor.aggregate_metrics())
 
 
-def _monitor(run_id: str, uri: str) -> "SystemMetricsMonitor":
+def _monitor(run_id: str, uri: str) -> Any:
     """Return MLflow's monitor; the steps of a resumed search go on behind those of before."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
     from mlflow.tracking import MlflowClient
 
     MlflowClient(tracking_uri=uri).get_run(run_id)  # the monitor takes a failure for a new run
-    return SystemMetricsMonitor(run_id, tracking_uri=uri, resume_logging=True)
+    made: Any = SystemMetricsMonitor
+    return made(run_id, tracking_uri=uri, resume_logging=True)

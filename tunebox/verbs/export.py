@@ -60,9 +60,7 @@ def export(
     if to is not None:
         exported = export_trials(folder, picks, Path(to), confirmed, format=format)
     if register is not None:
-        exported.registered = _registered(
-            folder, picks, register, pick, tracking_uri, confirmed
-        )
+        exported.registered = _registered(folder, picks, register, pick, tracking_uri, confirmed)
     if pick == "knee" and confirmed is None:
         again = shell_command("tunebox", "confirm", name, *folder.out_option)
         exported.notes.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,18 +94,26 @@ def confirmed_study() -> Study:
         width = math.nan if number == len(front) - 1 else 0.02
         means = {name: Estimate(value, width) for name, value in values.items()}
         alike = (front[1].trial_id,) if number == 0 and len(front) > 1 else ()
-        guesses, is_knee = dict(values), number == 0
-        rows.append(
-            ConfirmedTrial(
-                *(trial.trial_id, 3, 0, values, means, {}, guesses, 0.5, True, is_knee, alike)
-            )
+        row = ConfirmedTrial(
+            trial.trial_id,
+            num_seeds=3,
+            num_collapsed=0,
+            searched=values,
+            means=means,
+            test_means={},
+            best_guesses=dict(values),
+            front_share=0.5,
+            on_front=True,
+            is_knee=number == 0,
+            alike=alike,
         )
+        rows.append(row)
     names = study.log.objectives.names
     too_good = {name: Estimate(0.01, 0.02) for name in names}
     return replace(study, confirmed=Confirmed(rows, Estimate(0.5, 0.01), too_good, {}, names))
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], list[Study]]] = {
     "one objective": lambda: [study_of(make_log(40, objectives=SOME_OBJECTIVES[0]))],
     "two objectives": lambda: [study_of(make_log(60))],
     "three objectives": lambda: [study_of(make_log(40, objectives=SOME_OBJECTIVES[2]))],
