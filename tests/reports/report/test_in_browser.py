@@ -237,8 +237,8 @@ def test_a_box_marks_its_trials_in_every_panel(browser: Any, tmp_path: Path) -> 
     show(browser, tmp_path, log)
     browser.find_elements(By.CSS_SELECTOR, "button.select")[0].click()
     plane = browser.find_element(By.CSS_SELECTOR, "figure .nsewdrag")
-    drag = ActionChains(browser).move_to_element_with_offset(plane, -150, -100).click_and_hold()
-    drag.move_by_offset(150, 100).move_by_offset(150, 100).release().perform()
+    drag = ActionChains(browser).move_to_element_with_offset(plane, -100, -60).click_and_hold()
+    drag.move_by_offset(100, 60).move_by_offset(100, 60).release().perform()
     chosen = """
         return [...document.querySelectorAll('figure .plot')].slice(0, 3).map((plot) =>
             plot.data.flatMap((t) => (t.selectedpoints ?? []).map((at) => t.customdata[at])).sort()
