@@ -244,7 +244,8 @@ def test_a_box_marks_its_trials_in_every_panel(browser: Any, tmp_path: Path) -> 
             plot.data.flatMap((t) => (t.selectedpoints ?? []).map((at) => t.customdata[at])).sort()
         )
     """
-    wait(browser, "return document.querySelector('figure .plot').data[0].selectedpoints")
+    first_trace = "document.querySelector('figure .plot').data[0]"
+    wait(browser, f"return {first_trace}.selectedpoints !== undefined")
     first, second, third = browser.execute_script(chosen)
     assert 0 < len(first) < len(log.trials)
     assert first == second == third
