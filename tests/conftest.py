@@ -27,6 +27,7 @@ settings.load_profile("tunebox")
 QUICK = {
     *("data", "decisions", "losses", "metrics", "models", "noise", "optim", "pareto"),
     *("records", "reports", "spec", "training", "test_docs.py", "test_text.py"),
+    "test_tutorials.py",
 }
 NOT_IN_QUICK = ("mlflow", "ray")
 TESTS = Path(__file__).parent

@@ -42,7 +42,17 @@ def test_every_page_is_in_the_site_and_readme_is_the_first(site: Path) -> None:
     pages = {path.parent.name for path in site.rglob("index.html")}
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} <= pages
     assert {"SECURITY", "CONTRIBUTING", "CHANGELOG"} <= pages
+    assert {path.stem for path in (ROOT / "docs" / "tutorials").glob("*.ipynb")} <= pages
     assert "Install, and run a first search" in (site / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_tutorial_is_a_page_with_its_code_outputs_and_picture(site: Path) -> None:
+    page = (site / "tutorials" / "first-search" / "index.html").read_text(encoding="utf-8")
+    assert "A first search" in page
+    assert "on the front" in page
+    assert 'src="data:image/png;base64,' in page
+    assert (site / "tutorials" / "first-search.ipynb").exists()
 
 
 @pytest.mark.slow

@@ -215,7 +215,7 @@ def test_mlflow_metrics_are_the_history(
 ) -> None:
     for run in runs["trial"]:
         rows = reports[run.data.tags["tunebox.trial_id"]]
-        for name in ("clean_accuracy", "noisy_accuracy", "train_loss", "train_seconds"):
+        for name in ("clean_accuracy", "noisy_accuracy", "train_loss", "learning_rate"):
             history = client.get_metric_history(run.info.run_id, name)
             assert [(m.step, m.value) for m in history] == [(r["epoch"], r[name]) for r in rows]
 

@@ -163,3 +163,18 @@ def test_time_left_before_the_first_trial_ended(clock: Clock) -> None:
     clock.now += 10
     watched.progress.tick()
     assert "front 0, hypervolume 0.0000, time left unknown\n" in watched.text
+
+
+def test_the_first_epoch_shows_that_something_happens(clock: Clock) -> None:
+    watched = Watched(is_terminal=False)
+    watched.run("a", TrialState.RUNNING)
+    for _ in range(2):
+        clock.now += 10
+        watched.progress.tick()
+    lines = watched.text.splitlines()
+    assert "loading the data and training the first epoch, for 0:00:10 so far" in lines[0]
+    assert "for 0:00:20 so far" in lines[1]
+    watched.happen(Reported("a", make_report(1, 0.5, 0.5), None))
+    clock.now += 10
+    watched.progress.tick()
+    assert "1 epochs, front 0" in watched.text.splitlines()[2]

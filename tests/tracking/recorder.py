@@ -1,6 +1,7 @@
 """All that records a search in its folder and in MLflow, as one observer."""
 
 import time
+from collections.abc import Mapping
 
 from tests.records.make_log import make_spec
 from tunebox.decisions.events import Event, Observer, SearchEnded, SearchStarted
@@ -56,6 +57,11 @@ class Recorder(Observer):
 
     def search_ended(self, interrupted: bool, trouble: str | None = None) -> None:
         self.on(SearchEnded(time.time(), interrupted, trouble))
+
+
+def in_mlflow(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What MLflow gets of the metrics of a trial: the time of its training is in the tables."""
+    return {name: value for name, value in metrics.items() if name != "train_seconds"}
 
 
 def ended(interrupted: bool = False, trouble: str | None = None) -> RunEnd:

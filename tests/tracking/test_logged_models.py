@@ -1,6 +1,7 @@
 """Weights of the front in MLflow: logged once, served with names of classes, registered."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,13 +22,16 @@ from mlflow.tracking import MlflowClient
 
 import tunebox
 from tests.command_line import free_port, trial_name
+from tests.faults.mlflow_server import MlflowServer
 from tests.records.made_search import MadeSearch
 from tests.records.make_log import make_spec
 from tests.records.make_model import FACTS, NAMES, write_checkpoint
-from tests.tracking.recorder import Recorder, ended
+from tests.tracking.recorder import Recorder, ended, in_mlflow
+from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, Estimate
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError
 from tunebox.models.base import Classifier
+from tunebox.records.confirmed_table import write_confirmed
 from tunebox.records.files import write_text
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.spec.write import search_yaml
@@ -102,10 +106,12 @@ def test_the_front_is_logged_with_its_metrics_and_data(made: Made) -> None:
         assert model.name == f"s-1-{trial_id}"
         assert model.status == LoggedModelStatus.READY
         assert model.source_run_id == run.info.run_id
-        assert {metric.key: metric.value for metric in model.metrics or []} == trial.last_metrics
+        assert {metric.key: metric.value for metric in model.metrics or []} == in_mlflow(
+            trial.last_metrics
+        )
         assert {metric.dataset_digest for metric in model.metrics or []} == {FACTS["sha256"][:36]}
         assert run.info.run_name == f"s-1/{trial_id}"
-        assert run.data.metrics == trial.last_metrics  # linked, not added
+        assert run.data.metrics == in_mlflow(trial.last_metrics)  # linked, not added
         assert run.outputs is not None
         assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     for name in ("s-1", *made.front):
@@ -217,6 +223,61 @@ def test_a_pick_becomes_a_version_with_an_alias(made: Made) -> None:
     assert len(made.client.search_model_versions("name = 'robust'")) == 1
     assert register(made, "robust", f"{made.front[0]}") != []
     assert sorted(made.models()) == sorted(made.front)
+
+
+def test_a_version_carries_the_means_over_new_seeds(made: Made) -> None:
+    made.run()
+    found, other = made.front[:2]
+    means = {"clean_accuracy": Estimate(0.8125, 0.02), "noisy_accuracy": Estimate(0.4, 0.031)}
+    test = {"clean_accuracy": Estimate(0.79, math.nan)}
+    guesses = {name: mean.value for name, mean in means.items()}
+    row = ConfirmedTrial(found, 3, 0, {}, means, test, guesses, 0.75, on_front=True)
+    volume = Estimate(0.5, 0.01)
+    write_confirmed(made.folder, Confirmed([row], volume, {}, objectives=tuple(means)))
+    register(made, "robust", found)
+    register(made, "robust", other)
+    versions = {
+        version.tags["tunebox.trial_id"]: version
+        for version in made.client.search_model_versions("name = 'robust'")
+    }
+    tags = {name: value for name, value in versions[found].tags.items() if "confirmed" in name}
+    assert tags == {
+        "confirmed/clean_accuracy": "0.8125",
+        "confirmed/clean_accuracy/half_width": "0.02",
+        "confirmed/noisy_accuracy": "0.4",
+        "confirmed/noisy_accuracy/half_width": "0.031",
+        "confirmed/test/clean_accuracy": "0.79",
+    }
+    assert versions[found].tags["tunebox.new_seeds"] == "3"
+    assert "## The same settings with other seeds" in str(versions[found].description)
+    assert not any("confirmed" in name for name in versions[other].tags)
+
+
+def test_a_server_gets_models_that_are_registered_and_loaded(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "server").mkdir()
+    server = MlflowServer(tmp_path / "server")
+    server.start()
+    try:
+        server.wait(240)
+        made.uri, made.client = server.uri, MlflowClient(tracking_uri=server.uri)
+        assert made.run().warnings == []
+        models = made.models()
+        assert sorted(models) == sorted(made.front)
+        assert {model.status for model in models.values()} == {LoggedModelStatus.READY}
+        register(made, "robust", "knee")
+        version = made.client.get_model_version_by_alias("robust", "knee")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        served = mlflow.pyfunc.load_model("models:/robust@knee")
+        with torch.no_grad():
+            network = made.networks[version.tags["tunebox.trial_id"]]
+            expected = network(torch.from_numpy(images())).softmax(dim=1)
+        assert list(served.predict(images())["class"]) == [NAMES[k] for k in expected.argmax(dim=1)]
+        again = sync_search(made.folder, make_spec(), made.log, ended(), made.uri)
+        assert (again.num_delivered, again.num_waiting, again.refusals) == (0, 0, [])
+    finally:
+        server.kill()
 
 
 def test_a_trial_that_is_trained_again_names_its_search_and_data(made: Made) -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tests.pareto.brute_force import hypervolume
-from tests.records.make_log import OBJECTIVES, make_log, make_report, make_spec, make_trial
+from tests.records.make_log import CLEAN, OBJECTIVES, make_log, make_report, make_spec, make_trial
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
+from tunebox.pareto.constraints import Constraint, Constraints
+from tunebox.pareto.objectives import Objectives
 from tunebox.records.search_folder import SearchFolder
 from tunebox.tracking.runs import (
     ModelSource,
@@ -176,3 +178,26 @@ def test_a_trial_that_leaves_the_front_loses_its_model() -> None:
 
 def test_names_of_runs_carry_the_search() -> None:
     assert trial_state(make_trial("0087", 0.5, 0.5)).name == "s/0087"
+
+
+def test_metrics_without_a_curve_are_not_sent() -> None:
+    """Times and sizes are in the tables; what the search judges by is always sent."""
+    trial = make_trial("a", 0.5, 0.5)
+    trial.history[-1].metrics.update({"images_per_second": 9.0, "parameters": 70.0})
+    log = make_log(3)
+    names = {*trial.last_metrics} - {"train_seconds", "images_per_second", "parameters"}
+    [point] = merged(difference(trial_run(trial, log, "s", 1, {}), SentRun("run"))).points
+    assert set(point.metrics) == names
+    log.constraints = Constraints([Constraint("parameters", None, 100.0)])
+    [point] = merged(difference(trial_run(trial, log, "s", 1, {}), SentRun("run"))).points
+    assert set(point.metrics) == {*names, "parameters"}
+    own_loop = TrialLog(Objectives([CLEAN], only_known=True))
+    [point] = merged(difference(trial_run(trial, own_loop, "s", 1, {}), SentRun("run"))).points
+    assert set(point.metrics) == {*trial.last_metrics} - {"train_seconds"}
+
+
+def test_a_search_whose_run_has_more_metrics_lacks_nothing() -> None:
+    """An earlier version sent more, and MLflow measures the machine."""
+    points = [Report(5, {"m": 1.0}, 40.0)]
+    sent = SentRun("run", last=Report(8, {"m": 1.0, "trials_ended": 5.0}, 50.0))
+    assert difference(search_state(points), sent) == []

@@ -16,6 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import MARKS, WAIT, start_browser
+from tests.contrast import unreadable
 from tests.records.make_log import make_log, make_spec
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import OptionError, RecordsError
@@ -105,6 +106,7 @@ class TestInBrowser:
             browser.get(address)
             wait(browser, "return document.body.dataset.ready === 'yes'")
             wait(browser, "return document.querySelector('.plot').dataset.drawn === 'yes'")
+            assert unreadable(browser) == []
             browser.find_element(By.CSS_SELECTOR, "tr[data-key]").click()
             chosen = browser.find_element(By.CSS_SELECTOR, "#trial h3").text
             plane = browser.find_element(By.CSS_SELECTOR, "figure .nsewdrag")
@@ -124,6 +126,10 @@ class TestInBrowser:
             assert browser.execute_script("return window.same && window.scrollY") == 150
             assert browser.find_element(By.CSS_SELECTOR, "#trial h3").text == chosen
             assert browser.find_element(By.ID, "status").text == "Live"
+            assert unreadable(browser) == []
+            loaded = "return performance.getEntriesByType('resource').map(e => e.name)"
+            asked = {url for url in browser.execute_script(loaded) if not url.startswith("data:")}
+            assert asked == {f"{address}data"}
             folder.trials.write_bytes(b"damaged")
             wait(
                 browser, "return document.getElementById('status').textContent.includes('parquet')"

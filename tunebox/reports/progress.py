@@ -131,6 +131,9 @@ class SearchProgress(Observer):
         return table
 
     def _gains(self) -> str:
+        if self._log.count(TrialState.RUNNING) and self._epochs == self._epochs_before:
+            taken = timedelta(seconds=round(time.monotonic() - self._start))
+            return f"loading the data and training the first epoch, for {taken} so far"
         return (
             f"{self._epochs} epochs, front {self._front_size}, "
             f"hypervolume {self._hypervolume:.4f}, time left {self._time_left()}"

@@ -28,6 +28,7 @@ from tunebox.tracking.runs import ModelSource, RunState, SentRun, Update
 from tunebox.tracking.sqlite_uri import sqlite_file
 from tunebox.tracking.store_file import LostRunError, StoreFile, open_again
 from tunebox.tracking.stores import get_or_create_experiment, is_server, public_uri
+from tunebox.tracking.system_metrics import SYSTEM_PREFIX
 
 _PARENT_TAG = "mlflow.parentRunId"
 _KEY_TAG = "tunebox.run_key"  # of no other run: the id of the search and of the trial
@@ -54,7 +55,7 @@ _REFUSED_FILES = (400, 404, 405, 413, 501)  # HTTP's codes for a file that is no
 
 _TALKATIVE = (
     *("mlflow.store.db.utils", "mlflow.store.model_registry.abstract_store", "alembic"),
-    *("mlflow.pyfunc", "mlflow.models.model"),
+    *("mlflow.pyfunc", "mlflow.models.model", "mlflow.system_metrics"),
 )
 
 
@@ -294,7 +295,7 @@ class SearchStore(Store):
         if is_other and not wanted.is_search:
             return None
         last = self._last_of_search(run) if wanted.is_search else self._last_of_trial(run, wanted)
-        if last is None and found.metrics:
+        if last is None and _of_the_search(found.metrics):
             return None
         has_params = params.keys() <= found.params.keys()
         return replace(has, has_params=has_params, last=last, tags=dict(found.tags))
@@ -323,20 +324,21 @@ class SearchStore(Store):
             raise LostRunError(f"it has lost the run {run_id}") from error
 
     def _last_of_search(self, run: Run) -> Report | None:
-        metrics = run.data.metrics
+        metrics = _of_the_search(run.data.metrics)
         history = [self._history(run, name)[-1] for name in metrics]
         return Report(max(history)[0], metrics, max(history)[1] / 1000) if history else None
 
     def _last_of_trial(self, run: Run, wanted: RunState) -> Report | None:
         """Return the last point that a run has; None if it has others than those of ``wanted``."""
-        points = {point.epoch: point for point in wanted.points[: wanted.num_points]}
+        points = {point.epoch: point for point in wanted.sent_points}
         if not run.data.metrics or not points:
             return None
         last = points[max(points)]
         is_over = wanted.status == run.info.status and wanted.status in ("FINISHED", "FAILED")
-        if is_over and {values.key(k): v for k, v in last.metrics.items()} == run.data.metrics:
+        expected = {values.key(name): value for name, value in last.metrics.items()}
+        if is_over and expected.items() <= run.data.metrics.items():
             return last  # points are sent in their order, and the status behind them
-        name = list(wanted.points[0].metrics)[-1]  # the last that is sent of a step
+        name = list(points[min(points)].metrics)[-1]  # the last that is sent of a step
         found = self._history(run, name)
         times = {epoch: values.milliseconds(point.time) for epoch, point in points.items()}
         is_known = found and all(times.get(epoch) == moment for epoch, moment in found)
@@ -392,6 +394,12 @@ def is_unanswered(error: Exception) -> bool:
             return True
         cause = cause.__context__  # what urllib3 gives as the cause has none of its own
     return False
+
+
+def _of_the_search(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics without those of the machine, which nobody sends a second time."""
+    prefix = SYSTEM_PREFIX
+    return {name: value for name, value in metrics.items() if not name.startswith(prefix)}
 
 
 def _metrics(point: Report) -> list[Metric]:

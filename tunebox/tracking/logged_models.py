@@ -26,13 +26,12 @@ from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types.schema import ColSpec, DataType, Map, Schema, TensorSpec
 
-from tunebox.decisions.trials import TrialRecord
 from tunebox.errors import RecordsError
 from tunebox.records.files import write_json
 from tunebox.records.trial_model import TrialModel, model_of_trial
 from tunebox.tracking import served_model, values
 from tunebox.tracking.datasets import dataset_input
-from tunebox.tracking.runs import MODEL_TAG, ModelSource
+from tunebox.tracking.runs import MODEL_TAG, ModelSource, uncharted
 
 _SERVED = "tunebox_served_model"  # the name of the module in a logged model
 _LARGEST_EXAMPLE = 20_000  # values of an example, which MLflow keeps as text
@@ -86,7 +85,7 @@ class LoggedModels:
                 folder = _write(model, made, source, Path(place))
                 self._client.log_model_artifacts(model.model_id, str(folder))
                 model = self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        self._link(run_id, model, source.trial, dataset_input(made.description), parent_id)
+        self._link(run_id, model, source, dataset_input(made.description), parent_id)
         return model, made.card
 
     def delete(self, run_id: str) -> None:
@@ -114,7 +113,7 @@ class LoggedModels:
         self,
         run_id: str,
         model: LoggedModel,
-        trial: TrialRecord,
+        source: ModelSource,
         dataset: DatasetInput | None,
         parent_id: str | None,
     ) -> None:
@@ -122,23 +121,24 @@ class LoggedModels:
         run = self._client.get_run(run_id)
         outputs = [] if run.outputs is None else run.outputs.model_outputs
         if model.model_id not in [output.model_id for output in outputs]:
-            output = LoggedModelOutput(model.model_id, step=trial.epochs)
+            output = LoggedModelOutput(model.model_id, step=source.trial.epochs)
             self._client.log_outputs(run_id, [output])
         if dataset is not None:
             for one in [run_id, parent_id]:
                 if one is not None:
                     self._client.log_inputs(one, datasets=[dataset])
         has = {metric.key for metric in model.metrics or []}
-        metrics = _metrics(model, run_id, trial, dataset.dataset if dataset else None)
+        metrics = _metrics(model, run_id, source, dataset.dataset if dataset else None)
         lacking = [metric for metric in metrics if metric.key not in has]
         if lacking:
             self._client.log_batch(run_id, metrics=lacking)
 
 
 def _metrics(
-    model: LoggedModel, run_id: str, trial: TrialRecord, dataset: Dataset | None
+    model: LoggedModel, run_id: str, source: ModelSource, dataset: Dataset | None
 ) -> list[Metric]:
-    last = trial.history[-1]
+    last = source.trial.history[-1]
+    left_out = uncharted(source.spec.objective_set, source.spec.constraint_set)
     about = (
         {}
         if dataset is None
@@ -158,13 +158,19 @@ def _metrics(
             **about,
         )
         for name, value in last.metrics.items()
+        if name not in left_out
     ]
 
 
 def _built(source: ModelSource, place: Path) -> TrialModel:
     with _building:
         made = model_of_trial(
-            source.folder, source.spec, source.trial, place, format="torch_export"
+            source.folder,
+            source.spec,
+            source.trial,
+            place,
+            format="torch_export",
+            confirmed=source.confirmed,
         )
     if made.problems or made.standalone is None:
         raise RecordsError("; ".join(made.problems) or "the trial has no weights")

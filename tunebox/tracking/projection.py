@@ -36,6 +36,7 @@ from tunebox.tracking.runs import (
     trial_run,
 )
 from tunebox.tracking.stores import REPEATS_TAG, public_uri
+from tunebox.tracking.system_metrics import SystemMetrics, is_wanted
 
 _FRONT_PAUSE = 1.0  # seconds
 
@@ -66,6 +67,7 @@ class MlflowProjection(Observer):
         self._plan = read_plan(folder)  # of a confirmation
         self.cursor = Cursor(folder, public_uri(uri))
         self.delivery = Delivery(self.cursor, uri, folder.root.parent)
+        self._system = SystemMetrics(self.cursor, uri) if is_wanted() else None
         self._front_rate = RateLimit(_FRONT_PAUSE)
         self._front_is_old = False
         self._front: dict[str, str | None] = {}  # and the files of the weights
@@ -80,6 +82,8 @@ class MlflowProjection(Observer):
         match event:
             case SearchStarted():
                 self.start(event.time)
+                if self._system is not None:
+                    self._system.start()
             case Started():
                 self._num_points.setdefault(event.trial_id, 0)
                 self._put_trial(event.trial_id)
@@ -158,6 +162,8 @@ class MlflowProjection(Observer):
         self._put_search()
 
     def _close(self) -> None:
+        if self._system is not None:
+            self._system.stop()
         self.delivery.close()
         self.warnings += [*self.cursor.warnings, *self._undelivered()]
 

@@ -1,11 +1,13 @@
 """Trials as versions of a registered model in MLflow."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial
 from tunebox.decisions.trials import TrialRecord
 from tunebox.errors import RecordsError
 from tunebox.records.search_folder import SearchFolder
@@ -67,6 +69,7 @@ def register_trials(
     pick: str,
     alias: str | None,
     uri: str,
+    confirmed: Confirmed | None = None,
 ) -> list[RegisteredVersion]:
     """Make each trial a version of the registered model ``name``, which is made when absent.
 
@@ -81,6 +84,7 @@ def register_trials(
         pick: What names the trials, for a tag.
         alias: Alias of the version of the last of them; None gives none.
         uri: Address of MLflow.
+        confirmed: What new seeds say of the search: tags of the versions, and part of the card.
 
     Raises:
         RecordsError: MLflow does not take it, or a trial has no run there, or no weights.
@@ -98,7 +102,12 @@ def register_trials(
         if not cursor.search_id:
             raise RecordsError(_not_there(folder, None))
         registrar = _Registrar(SearchStore(uri, folder.root.parent, cursor), folder, spec, name)
-        return [registrar.register(trial, pick, alias) for trial in trials]
+        return [
+            registrar.register(
+                trial, pick, alias, None if confirmed is None else confirmed.trial(trial.trial_id)
+            )
+            for trial in trials
+        ]
 
 
 class _Registrar:
@@ -113,13 +122,15 @@ class _Registrar:
         self._spec = spec
         self._name = name
 
-    def register(self, trial: TrialRecord, pick: str, alias: str | None) -> RegisteredVersion:
+    def register(
+        self, trial: TrialRecord, pick: str, alias: str | None, confirmed: ConfirmedTrial | None
+    ) -> RegisteredVersion:
         """Return the version that is the trial, made when it is not there."""
         run_id = self._store.find_run(trial.trial_id)
         if run_id is None:
             raise RecordsError(_not_there(self._folder, trial.trial_id))
         assert trial.checkpoint is not None
-        source = ModelSource(self._folder, self._spec, trial, trial.checkpoint)
+        source = ModelSource(self._folder, self._spec, trial, trial.checkpoint, confirmed)
         model, card = self._store.models.send(run_id, source, self._store.parent_id)
         self._client.set_tag(run_id, MODEL_TAG, source.mark)
         self._make_model()
@@ -128,7 +139,8 @@ class _Registrar:
             self._name, model.artifact_location, run_id, model_id=model.model_id
         )
         self._client.update_model_version(self._name, version.version, _description(card))
-        for key, value in self._tags(trial, pick).items():
+        tags = self._tags(trial, pick) | ({} if confirmed is None else _confirmed_tags(confirmed))
+        for key, value in tags.items():
             self._client.set_model_version_tag(self._name, version.version, key, value)
         if alias is not None:
             self._client.set_registered_model_alias(self._name, alias, version.version)
@@ -161,6 +173,18 @@ class _Registrar:
             "tunebox.pick": pick,
             **reached,
         }
+
+
+def _confirmed_tags(confirmed: ConfirmedTrial) -> dict[str, str]:
+    """Return the means over new seeds, and half the widths of their 95 % intervals."""
+    tags = {"tunebox.new_seeds": str(confirmed.num_seeds)}
+    for part, means in (("", confirmed.means), ("test/", confirmed.test_means)):
+        for name, mean in means.items():
+            key = values.key(f"confirmed/{part}{name}")
+            tags[key] = f"{mean.value:.6g}"
+            if math.isfinite(mean.half_width):
+                tags[f"{key}/half_width"] = f"{mean.half_width:.3g}"
+    return tags
 
 
 def _description(card: str) -> str:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tunebox.decisions.confirmed import ConfirmedTrial
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
+from tunebox.pareto.constraints import Constraints
 from tunebox.pareto.hypervolume import RunningHypervolume
 from tunebox.pareto.objectives import Objectives
 from tunebox.records.flat_settings import flat_settings
@@ -25,6 +27,8 @@ FRONT_TABLE = "front_table.json"
 MODEL_TAG = "tunebox.logged_model"  # of a run: the file of the weights that MLflow has
 TABLES_TAG = "mlflow.loggedArtifacts"  # the files that MLflow's page shows as tables
 SHOWN_TABLES = json.dumps([{"path": FRONT_TABLE, "type": "table"}])
+# of a trial: no curve of them says anything, so that MLflow has no chart of them; the tables do
+_UNCHARTED = frozenset({"images_per_second", "train_seconds", "parameters"})
 _PASSING_TAGS = {  # those that a trial may have for a time
     *(PARETO_TAG, CHECKPOINT_TAG, MODEL_TAG),
     *("tunebox.node", "tunebox.reason", "tunebox.feasible"),
@@ -47,6 +51,7 @@ class ModelSource:
     spec: SearchSpec
     trial: TrialRecord
     mark: str  # the file of the weights, in the folder of the search
+    confirmed: ConfirmedTrial | None = None  # what its settings reached with new seeds
 
     @property
     def name(self) -> str:
@@ -69,7 +74,20 @@ class RunState:
     files: tuple[Path, ...] = ()
     tables: Mapping[str, Any] = field(default_factory=dict)  # JSON by file name
     is_search: bool = False
+    uncharted: frozenset[str] = frozenset()  # metrics of the points that are not sent
     model: ModelSource | None = None  # None during the search: what is there stays
+
+    def charted(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return what is sent of the metrics of a point."""
+        return {name: value for name, value in metrics.items() if name not in self.uncharted}
+
+    @property
+    def sent_points(self) -> list[Report]:
+        """The points that count, as they are sent."""
+        return [
+            replace(point, metrics=self.charted(point.metrics))
+            for point in self.points[: self.num_points]
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +184,13 @@ def _new_points(wanted: RunState, last: Report | None) -> list[Report]:
     """
     points = wanted.points[: wanted.num_points]
     if not points or last is None:
-        return list(points)
+        return wanted.sent_points
     if not wanted.is_search:
-        return [point for point in points if point.epoch > last.epoch]
+        new = [point for point in points if point.epoch > last.epoch]
+        return [replace(point, metrics=wanted.charted(point.metrics)) for point in new]
     sent_until = values.milliseconds(last.time)  # MLflow keeps no more of it
     new = [point for point in points if values.milliseconds(point.time) > sent_until]
-    if not new and points[-1].metrics != last.metrics:
+    if not new and points[-1].metrics.items() - last.metrics.items():  # earlier versions sent more
         new = [replace(points[-1], time=last.time + 0.001)]  # MLflow counts milliseconds
     step = last.epoch
     for index, point in enumerate(new):
@@ -223,12 +242,23 @@ def trial_run(
         num_points=num_points,
         status=status,
         end_time=trial.end_time,
+        uncharted=uncharted(log.objectives, log.constraints),
     )
+
+
+def uncharted(objectives: Objectives, constraints: Constraints) -> frozenset[str]:
+    """Return the metrics of a trial that its run does not get.
+
+    Objectives and metrics with constraints are always sent. The user's own training loop reports
+    what it likes: of that, only the time is left out, which tunebox adds.
+    """
+    left_out = frozenset({"train_seconds"}) if objectives.only_known else _UNCHARTED
+    return left_out - {*objectives.names, *(one.metric for one in constraints)}
 
 
 def search_point(log: TrialLog, time: float) -> Report:
     """Return the metrics of the search as it is now."""
-    numbers = (log.hypervolume(), len(log.front()), log.num_ended, log.epochs_spent)
+    numbers = (log.hypervolume(), len(log.front()), log.epochs_spent)
     return Report(log.num_ended, _search_metrics(*numbers), time)
 
 
@@ -247,18 +277,13 @@ def search_points(log: TrialLog) -> list[Report]:
         end = trial.end_time or 0.0
         while num_epochs < len(times) and times[num_epochs] <= end:
             num_epochs += 1
-        metrics = _search_metrics(volume.value, len(so_far.front()), number, num_epochs)
+        metrics = _search_metrics(volume.value, len(so_far.front()), num_epochs)
         points.append(Report(number, metrics, end))
     return points
 
 
-def _search_metrics(volume: float, front: int, ended: int, epochs: int) -> dict[str, float]:
-    return {
-        "hypervolume": volume,
-        "front_size": float(front),
-        "trials_ended": float(ended),
-        "epochs_spent": float(epochs),
-    }
+def _search_metrics(volume: float, front: int, epochs: int) -> dict[str, float]:
+    return {"hypervolume": volume, "front_size": float(front), "epochs_spent": float(epochs)}
 
 
 def search_params(spec: SearchSpec, objectives: Objectives) -> dict[str, Scalar]:

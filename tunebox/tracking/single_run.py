@@ -40,7 +40,7 @@ def write_single_run(
 
     update = Update(
         params=run.params,
-        points=tuple(run.points),
+        points=tuple(run.sent_points),
         files=run.files,
         status=(run.status, clock.now()),
     )
@@ -102,6 +102,7 @@ def record_evaluation(
         tags=tags,
         start_time=now,
         points=[Report(0, metrics, now)],
+        num_points=1,
         status="FINISHED",
         files=tuple(files),
     )

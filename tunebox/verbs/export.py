@@ -11,6 +11,7 @@ from tunebox.text import shell_command
 from tunebox.verbs.results import find_search
 
 if TYPE_CHECKING:
+    from tunebox.decisions.confirmed import Confirmed
     from tunebox.decisions.trials import TrialRecord
     from tunebox.records.export import Exported
 
@@ -59,7 +60,7 @@ def export(
     if to is not None:
         exported = export_trials(folder, picks, Path(to), confirmed, format=format)
     if register is not None:
-        exported.registered = _registered(folder, picks, register, pick, tracking_uri)
+        exported.registered = _registered(folder, picks, register, pick, tracking_uri, confirmed)
     if pick == "knee" and confirmed is None:
         again = shell_command("tunebox", "confirm", name, *folder.out_option)
         exported.notes.append(
@@ -75,6 +76,7 @@ def _registered(
     name: str,
     pick: str,
     tracking_uri: str | None,
+    confirmed: "Confirmed | None",
 ) -> list[str]:
     """Register trials; return the address of each version."""
     from tunebox.spec.load import load_spec
@@ -89,5 +91,6 @@ def _registered(
         pick=pick,
         alias=alias_of(pick, [trial.trial_id for trial in picks]),
         uri=search_tracking_uri(folder, tracking_uri),
+        confirmed=confirmed,
     )
     return [f"{version.uri} is trial {version.trial_id}" for version in versions]

@@ -19,7 +19,7 @@ from tunebox.records.search_folder import next_free_name
 from tunebox.spec.load import SearchFile, load_spec, spec_from_source
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.write import trial_yaml
-from tunebox.tracking.runs import RunState
+from tunebox.tracking.runs import RunState, uncharted
 from tunebox.tracking.single_run import origin_tags, write_single_run
 from tunebox.tracking.stores import public_uri, resolve_tracking_uri
 from tunebox.training.run import RunIsOver
@@ -99,6 +99,8 @@ def train(
         tags={"tunebox.kind": "training", **_origin_tags(file), **provenance_tags()},
         params=flat_settings(spec.trial({}).model_dump()),
         points=trained.points,
+        num_points=len(trained.points),
+        uncharted=uncharted(spec.objective_set, spec.constraint_set),
         files=() if trained.culprit else (target,),
         start_time=start,
         status=trained.status,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.browser import MARKS, WAIT, start_browser
-from tests.records.make_log import make_log
+from tests.contrast import unreadable
+from tests.records.make_log import CLEAN, make_log
 from tests.reports.report.pages import SOME_OBJECTIVES, study_of
+from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, Estimate
 from tunebox.decisions.trials import TrialLog
 from tunebox.reports.report.page import write_report
+from tunebox.reports.report.study import Study
 
 pytestmark = MARKS
 
@@ -34,10 +39,16 @@ def browser() -> Iterator[Any]:
 
 
 def show(browser: Any, tmp_path: Path, *logs: TrialLog, width: int = 1400) -> None:
+    studies = [study_of(log, f"made-{number}") for number, log in enumerate(logs, 1)]
+    show_studies(browser, tmp_path, studies, width=width)
+
+
+def show_studies(browser: Any, tmp_path: Path, studies: list[Study], *, width: int) -> None:
     """Open a report in a window that is so high that all its figures are drawn."""
     path = tmp_path / "report.html"
-    write_report([study_of(log, f"made-{number}") for number, log in enumerate(logs, 1)], path)
-    size = {"width": width, "height": 20_000, "deviceScaleFactor": 1, "mobile": False}
+    write_report(studies, path)
+    height = 20_000 * len(studies)
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get_log("browser")
     browser.get(path.as_uri())
@@ -73,31 +84,98 @@ def set_scheme(browser: Any, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
-@pytest.mark.parametrize(
-    ("num_objectives", "width", "scheme"),
-    [
-        *((2, 1400, "light"), (2, 1400, "dark"), (2, 500, "light"), (2, 500, "dark")),
-        *((1, 500, "dark"), (3, 500, "light"), (4, 1400, "dark")),
+def confirmed_study() -> Study:
+    """A search whose front was trained again: the first has intervals, the last is one seed."""
+    study = study_of(make_log(40))
+    front = study.log.front()
+    rows = []
+    for number, trial in enumerate(front):
+        values = {name: trial.last_metrics[name] for name in study.log.objectives.names}
+        width = math.nan if number == len(front) - 1 else 0.02
+        means = {name: Estimate(value, width) for name, value in values.items()}
+        alike = (front[1].trial_id,) if number == 0 and len(front) > 1 else ()
+        row = ConfirmedTrial(
+            trial.trial_id,
+            num_seeds=3,
+            num_collapsed=0,
+            searched=values,
+            means=means,
+            test_means={},
+            best_guesses=dict(values),
+            front_share=0.5,
+            on_front=True,
+            is_knee=number == 0,
+            alike=alike,
+        )
+        rows.append(row)
+    names = study.log.objectives.names
+    too_good = {name: Estimate(0.01, 0.02) for name in names}
+    return replace(study, confirmed=Confirmed(rows, Estimate(0.5, 0.01), too_good, {}, names))
+
+
+PAGES: dict[str, Callable[[], list[Study]]] = {
+    "one objective": lambda: [study_of(make_log(40, objectives=SOME_OBJECTIVES[0]))],
+    "two objectives": lambda: [study_of(make_log(60))],
+    "three objectives": lambda: [study_of(make_log(40, objectives=SOME_OBJECTIVES[2]))],
+    "four objectives": lambda: [study_of(make_log(40, objectives=SOME_OBJECTIVES[3]))],
+    "several searches": lambda: [
+        study_of(make_log(20), "made-1"),
+        study_of(make_log(20, seed=1), "made-2"),
+        study_of(make_log(20, objectives=SOME_OBJECTIVES[2]), "made-3"),
     ],
-)
-def test_a_report_is_drawn_without_an_error_or_a_request(
-    browser: Any, tmp_path: Path, num_objectives: int, width: int, scheme: str
+    "a confirmed front": lambda: [confirmed_study()],
+}
+BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [1400, 500])
+def test_a_report_is_drawn_and_can_be_read(
+    browser: Any, tmp_path: Path, name: str, width: int
 ) -> None:
-    log = make_log(40, objectives=SOME_OBJECTIVES[num_objectives - 1])
-    set_scheme(browser, scheme)
-    show(browser, tmp_path, log, width=width)
+    """No error, no request, nothing beside the page, and enough contrast, by day and by night."""
+    studies = PAGES[name]()
+    set_scheme(browser, "light")
+    show_studies(browser, tmp_path, studies, width=width)
+    browser.find_elements(By.CSS_SELECTOR, "tr[data-key]")[0].click()  # the trial can be read too
+    for scheme, background in BACKGROUNDS.items():
+        set_scheme(browser, scheme)
+        shown = "return getComputedStyle(document.body).backgroundColor"
+        wait(browser, f"{shown} === '{background}'")
+        assert unreadable(browser) == []
     assert browser.get_log("browser") == []
     loaded = "return performance.getEntriesByType('resource').map(e => e.name)"
-    assert [name for name in browser.execute_script(loaded) if not name.startswith("data:")] == []
-    background = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}[scheme]
+    assert [url for url in browser.execute_script(loaded) if not url.startswith("data:")] == []
     wide = "return document.documentElement.scrollWidth"
     assert browser.execute_script(wide) <= width  # nothing sticks out
-    figure = browser.find_elements(By.CSS_SELECTOR, "figure")[0]
-    assert len(points_of(figure)) == sum(bool(trial.history) for trial in log.trials.values())
-    titles = [title.text for title in browser.find_elements(By.TAG_NAME, "h2")]
-    assert titles[0] == "Front"
-    assert titles[-1] == "Progress"
+    for section in browser.find_elements(By.TAG_NAME, "section"):
+        assert section.find_elements(By.CSS_SELECTOR, "h2")
+        assert section.find_element(By.CSS_SELECTOR, ".sentences").text
+    if len(studies) == 1:
+        figure = browser.find_elements(By.CSS_SELECTOR, "figure")[0]
+        drawn = sum(bool(trial.history) for trial in studies[0].log.trials.values())
+        assert len(points_of(figure)) - marked_points(figure) == drawn
+
+
+def marked_points(figure: Any) -> int:
+    """How many points of a figure are the ring around the clicked trial."""
+    script = "return arguments[0].querySelector('.plot').data.filter(t => t.marker?.size === 20)"
+    return len(figure.parent.execute_script(script, figure))
+
+
+def test_a_check_of_contrast_finds_what_cannot_be_read(browser: Any, tmp_path: Path) -> None:
+    """Grey of WCAG's own examples: #767676 on white has 4.54, #777777 has 4.48."""
+    page = tmp_path / "page.html"
+    texts = [
+        '<p style="color: #767676">enough</p><p style="color: #777777">a little less</p>',
+        '<p style="color: #777777; font-size: 24px">large</p>',
+        '<div style="background: #000"><p style="color: #fff; opacity: 0.4">faint</p></div>',
+        '<svg><text y="20" fill="#ccc">drawn</text></svg>',
+    ]
+    page.write_text("".join(texts), encoding="utf-8")
+    browser.get(page.as_uri())
+    found = [text.partition(":")[0] for text in unreadable(browser)]
+    assert found == ["a little less", "faint", "drawn"]
 
 
 def test_a_click_shows_a_trial_and_keeps_the_zoom(browser: Any, tmp_path: Path) -> None:
@@ -123,12 +201,16 @@ def test_a_click_shows_a_trial_and_keeps_the_zoom(browser: Any, tmp_path: Path) 
     row.click()
     assert shown_range(browser) == zoomed
     views = browser.find_elements(By.CSS_SELECTOR, ".views")[0]
-    front, all_trials = views.find_elements(By.TAG_NAME, "button")
+    front, all_trials, box, _ = views.find_elements(By.TAG_NAME, "button")
     all_trials.click()
     low, high = shown_range(browser)
     values = [t.last_metrics["clean_accuracy"] for t in log.trials.values() if t.history]
     assert low < min(values)
     assert high > max(values)
+    box.click()
+    low, high = shown_range(browser)
+    assert low < CLEAN.reference
+    assert high > max(trial.last_metrics["clean_accuracy"] for trial in log.front())
     front.click()
     assert shown_range(browser) == before
 
@@ -148,6 +230,27 @@ def test_a_click_on_a_point_shows_its_trial_in_every_panel(browser: Any, tmp_pat
         )
     """
     assert browser.execute_script(marked) == [1, 1, 1]
+
+
+def test_a_box_marks_its_trials_in_every_panel(browser: Any, tmp_path: Path) -> None:
+    log = make_log(40, objectives=SOME_OBJECTIVES[2])
+    show(browser, tmp_path, log)
+    browser.find_elements(By.CSS_SELECTOR, "button.select")[0].click()
+    plane = browser.find_element(By.CSS_SELECTOR, "figure .nsewdrag")
+    drag = ActionChains(browser).move_to_element_with_offset(plane, -100, -60).click_and_hold()
+    drag.move_by_offset(100, 60).move_by_offset(100, 60).release().perform()
+    chosen = """
+        return [...document.querySelectorAll('figure .plot')].slice(0, 3).map((plot) =>
+            plot.data.flatMap((t) => (t.selectedpoints ?? []).map((at) => t.customdata[at])).sort()
+        )
+    """
+    first_trace = "document.querySelector('figure .plot').data[0]"
+    wait(browser, f"return {first_trace}.selectedpoints !== undefined")
+    first, second, third = browser.execute_script(chosen)
+    assert 0 < len(first) < len(log.trials)
+    assert first == second == third
+    browser.find_elements(By.CSS_SELECTOR, "button.select")[0].click()
+    assert browser.execute_script(chosen) == [[], [], []]
 
 
 def test_several_searches_in_one_report(browser: Any, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_all_sections_are_there_and_say_something() -> None:
     titles = [section["title"] for section in group["sections"]]
     assert titles == [
         *("Front", "Methods", "Importance of the settings", "Slices"),
-        *("Parallel coordinates", "Learning", "Progress"),
+        *("Contours", "Parallel coordinates", "Learning", "Progress"),
     ]
     for section in group["sections"]:
         assert section["figures"]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.contrast import contrast, linear
 from tunebox.reports.report.page import _THEME
 from tunebox.reports.report.palette import BACKGROUND, COLOURS, SHAPES
 
@@ -35,17 +36,6 @@ VISION = {
 }
 
 
-def linear(colour: str) -> NDArray[np.float64]:
-    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-
-
-def contrast(one: str, other: str) -> float:
-    """The ratio of WCAG 2."""
-    lights = sorted(float(linear(c) @ [0.2126, 0.7152, 0.0722]) + 0.05 for c in (one, other))
-    return lights[1] / lights[0]
-
-
 def lab(light: NDArray[np.float64]) -> NDArray[np.float64]:
     xyz = np.clip(light, 0, 1) @ np.array(
         [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
@@ -59,7 +49,8 @@ def test_marks_and_texts_can_be_read(theme: str) -> None:
     for colour in COLOURS[theme]:
         assert contrast(colour, BACKGROUND[theme]) >= 3  # WCAG 2 for pictures
     for name in ("ink", "muted"):
-        assert contrast(_THEME[theme][name], BACKGROUND[theme]) >= 4.5  # and for text
+        for behind in (BACKGROUND[theme], _THEME[theme]["shade"]):
+            assert contrast(_THEME[theme][name], behind) >= 4.5  # and for text
     assert contrast(COLOURS[theme][0], BACKGROUND[theme]) >= 4.5  # of links
 
 

@@ -10,8 +10,10 @@ from tunebox.decisions.trials import TrialRecord, why_no_front
 from tunebox.pareto.objectives import Objective
 from tunebox.reports.format import format_metric
 from tunebox.reports.front_view import shown_range
-from tunebox.reports.report.marks import Place, labels, trial_traces
-from tunebox.reports.report.palette import INK
+from tunebox.reports.report.extent import reference_box, whole_box, with_margin
+from tunebox.reports.report.labels import labels
+from tunebox.reports.report.marks import Place, trial_traces
+from tunebox.reports.report.palette import INK, MUTED
 from tunebox.reports.report.section import Figure, Section, Table, Trace, View
 from tunebox.reports.report.study import Study, axis_of, best_of, count, difference, rounded, words
 
@@ -71,7 +73,10 @@ def _about_knee(study: Study, knee: TrialRecord) -> str:
 
 
 def _about_methods(study: Study) -> list[str]:
-    """Return how the methods differ in the second objective where all reach the first."""
+    """Return how the methods differ in the second objective where all reach the first.
+
+    The best is compared with the baseline, where there is one that is not the best itself.
+    """
     first, second = study.log.objectives
     members = {method: study.with_result(method) for method in study.methods}
     members = {method: trials for method, trials in members.items() if trials}
@@ -88,12 +93,14 @@ def _about_methods(study: Study) -> list[str]:
         for method, trials in members.items()
     }
     by_value = sorted(reached, key=lambda method: reached[method], reverse=second.maximize)
-    best, worst = by_value[0], by_value[-1]
+    best, other, role = by_value[0], by_value[-1], "the last"
+    if study.baseline in reached and study.baseline != best:
+        other, role = study.baseline, "the baseline"
     return [
         f"At {format_metric(first.name, level)} {words(first.name)}, which every method reaches, "
         f"{best} comes to {format_metric(second.name, reached[best])} {words(second.name)} and "
-        f"{worst}, the last, to {format_metric(second.name, reached[worst])}: a difference of "
-        f"{difference(second.name, reached[best] - reached[worst])}."
+        f"{other}, {role}, to {format_metric(second.name, reached[other])}: a difference of "
+        f"{difference(second.name, reached[best] - reached[other])}."
     ]
 
 
@@ -106,21 +113,35 @@ def _plane(study: Study, x: Objective, y: Objective) -> Figure:
         return None
 
     known, is_alone = study.log.objectives.only_known, len(study.log.objectives) == 2
+    around = _around_front(study, x, y)
     layout = {
         "xaxis": axis_of(x, only_known=known),
         "yaxis": axis_of(y, only_known=known),
-        **labels(study, place, y.maximize),
+        **labels(study, place, x, y, around["xaxis.range"]),
     }
     trials = list(study.log.trials.values())
     traces = trial_traces(study, trials, place)
+    placed = [xy for trial in trials if (xy := place(trial)) is not None]
+    everything = {
+        f"{axis}.range": with_margin([float(xy[number]) for xy in placed])
+        for number, axis in enumerate(("xaxis", "yaxis"))
+    }
+    views = [View("Front", layout=around), View("All trials", layout=everything)]
     if is_alone:
-        traces.insert(0, edge(study.front, x, y))
-    views = [
-        View("Front", layout=_around_front(study, x, y)),
-        View("All trials", layout={"xaxis.autorange": True, "yaxis.autorange": True}),
-    ]
+        traces = [edge(study.front, x, y), *_baseline(study, x, y), *traces]
+        layout |= reference_box(study.front, x, y)
+        box = whole_box(study.front, x, y)
+        views += [] if box is None else [View("Hypervolume", layout=box)]
     label = f"{words(x.name)} against {words(y.name)} of all trials"
-    return Figure(label, traces, layout, views, is_wide=is_alone)
+    return Figure(label, traces, layout, views, is_wide=is_alone, can_select=True)
+
+
+def _baseline(study: Study, x: Objective, y: Objective) -> list[Trace]:
+    """Return the edge of the baseline's own front, where the search has a baseline."""
+    if study.baseline is None or not (front := study.front_of(study.baseline)):
+        return []
+    line = {"color": MUTED, "width": 1.5, "dash": "dash"}
+    return [edge(front, x, y) | {"line": line, "name": "baseline", "showlegend": True}]
 
 
 def edge(front: Sequence[TrialRecord], x: Objective, y: Objective) -> Trace:
@@ -141,7 +162,9 @@ def edge(front: Sequence[TrialRecord], x: Objective, y: Objective) -> Trace:
     }
 
 
-def _around_front(study: Study, x: Objective, y: Objective) -> dict[str, object]:
+def _around_front(
+    study: Study, x: Objective, y: Objective
+) -> dict[str, tuple[float, float] | None]:
     trials = study.with_result()
     leaders = [
         best_of(members, objective)
@@ -149,13 +172,12 @@ def _around_front(study: Study, x: Objective, y: Objective) -> dict[str, object]
         if (members := study.with_result(method))
         for objective in (x, y)
     ]
-    ranges: dict[str, object] = {}
+    ranges: dict[str, tuple[float, float] | None] = {}
     for axis, objective in (("xaxis", x), ("yaxis", y)):
         groups = [
             [t.last_metrics[objective.name] for t in g] for g in (trials, study.front, leaders)
         ]
-        shown = shown_range(*groups)
-        ranges[f"{axis}.range"] = list(shown) if shown else None
+        ranges[f"{axis}.range"] = shown_range(*groups)
     return ranges
 
 
@@ -172,7 +194,7 @@ def _history(study: Study) -> Figure:
     layout = {
         "xaxis": {"title": {"text": "trial"}},
         "yaxis": axis_of(objective, only_known=study.log.objectives.only_known),
-        **labels(study, place, objective.maximize),
+        **labels(study, place, None, objective, None),
     }
     traces = [best_so_far, *trial_traces(study, trials, place)]
     return Figure(f"{words(objective.name)} of all trials in order", traces, layout, is_wide=True)

@@ -1,8 +1,9 @@
-"""How the hypervolume grew with epochs and with time."""
+"""How the hypervolume grew with epochs and with time, and how busy the workers were."""
 
 from dataclasses import dataclass
 
 from tunebox.pareto.hypervolume import RunningHypervolume
+from tunebox.reports.report.occupancy import figure, occupancy, sentence
 from tunebox.reports.report.palette import colour
 from tunebox.reports.report.section import Figure, Section
 from tunebox.reports.report.study import Study, count, rounded
@@ -32,10 +33,15 @@ def section(study: Study) -> Section | None:
         f"The last {count(left, 'epoch')} ({100 * left / max(1, whole.epochs):.0f} %) added nothing"
         f"{': more trials of this kind will hardly help.' if left > 0.3 * whole.epochs else '.'}",
     ]
+    unit, length = _time_axis(taken)
     figures = [
         _figure(taken, "epochs of all trials", [step.epochs for step in taken]),
-        _figure(taken, *_time_axis(taken)),
+        _figure(taken, unit, [step.seconds / length for step in taken]),
     ]
+    busy = occupancy(study)
+    if busy is not None:
+        lines.append(sentence(busy))
+        figures.append(figure(busy, unit, length))
     return Section("Progress", lines, figures)
 
 
@@ -61,12 +67,13 @@ def steps(study: Study) -> list[Step]:
     return [*taken, Step(len(times), end - start, volume.value)]
 
 
-def _time_axis(taken: list[Step]) -> tuple[str, list[float]]:
+def _time_axis(taken: list[Step]) -> tuple[str, float]:
+    """Return the title of an axis of time, and the seconds in its unit."""
     whole = taken[-1].seconds
     for unit, length in (("hours", 3600.0), ("minutes", 60.0)):
         if whole > 2 * length:
-            return f"{unit} since the start", [step.seconds / length for step in taken]
-    return "seconds since the start", [step.seconds for step in taken]
+            return f"{unit} since the start", length
+    return "seconds since the start", 1.0
 
 
 def _figure(taken: list[Step], title: str, x: list[int] | list[float]) -> Figure:

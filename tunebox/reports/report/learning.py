@@ -64,8 +64,8 @@ def _sentences(study: Study, trials: list[TrialRecord]) -> list[str]:
     if late:
         still = sum(late)
         lines.append(
-            f"{still} of {count(len(late), 'trial')} on the front still improved an objective by "
-            f"more than 1 % over the last tenth of the epochs"
+            f"{still or 'None'} of {count(len(late), 'trial')} on the front still improved an "
+            f"objective by more than 1 % over the last tenth of the epochs"
             f"{': a longer training may help.' if still > len(late) / 2 else '.'}"
         )
     return lines

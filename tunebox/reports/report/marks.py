@@ -5,7 +5,7 @@ from typing import Any
 
 from tunebox.decisions.trials import TrialRecord, TrialState
 from tunebox.reports.report.palette import INK, MUTED, colour, shape
-from tunebox.reports.report.section import Layout, Trace
+from tunebox.reports.report.section import Trace
 from tunebox.reports.report.study import Study
 
 Place = Callable[[TrialRecord], tuple[Any, Any] | None]  # x and y; None leaves a trial out
@@ -28,8 +28,8 @@ def trial_traces(study: Study, trials: Sequence[TrialRecord], place: Place) -> l
         rest = [t for t in of_method if t.trial_id not in study.front_ids]
         finished = [t for t in rest if t.state is TrialState.FINISHED]
         stopped = [t for t in rest if t.state is not TrialState.FINISHED]
-        look = {"color": colour(number), "symbol": shape(number), "size": 7, "opacity": 0.65}
-        hollow = {**look, "symbol": f"{shape(number)}-open", "opacity": 0.5}
+        look = {"color": colour(number), "symbol": shape(number), "size": 8, "opacity": 0.8}
+        hollow = {**look, "symbol": f"{shape(number)}-open", "line": {"width": 1.5}}
         line = {"color": INK, "width": 1.5}
         outlined = {**look, "size": 12, "opacity": 1.0, "line": line}
         front = [t for t in of_method if t.trial_id in study.front_ids]
@@ -162,38 +162,3 @@ def _line_trace(
         "customdata": keys or [None],
         "hovertemplate": "<b>%{customdata}</b><br>%{x}: %{y}",
     }
-
-
-def labels(study: Study, place: Place, better_up: bool) -> Layout:
-    """Return the names of the knee and the best trials as arrows to their points.
-
-    Args:
-        study: The search.
-        place: Where a trial is.
-        better_up: Whether a high value on the vertical axis is better.
-    """
-    named = [(t, xy) for t in study.front if t.trial_id in study.picks and (xy := place(t))]
-    across = [float(xy[0]) for _, xy in named]
-    annotations = []
-    for trial, (x, y) in named:
-        picks = study.picks[trial.trial_id]
-        is_knee = "knee" in picks
-        # the knee has room beyond it, the ends have it below; a name grows into the figure
-        is_right = 2 * float(x) >= min(across) + max(across)
-        annotations.append(
-            {
-                "x": x,
-                "y": y,
-                "text": f"{'★ ' * is_knee}{', '.join(picks)}: {trial.trial_id}",
-                "ax": 10 if is_right else -10,
-                "ay": -32 if is_knee is better_up else 34,
-                "xanchor": "right" if is_right else "left",
-                "arrowwidth": 1,
-                "arrowcolor": INK,
-                "standoff": 7,
-                "bgcolor": "@background",
-                "opacity": 0.9,
-                "font": {"color": INK, "size": 12},
-            }
-        )
-    return {"annotations": annotations}

@@ -3,7 +3,6 @@
 import numpy as np
 
 from tunebox.decisions.trials import TrialRecord, TrialState
-from tunebox.pareto.front import front_indices
 from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import FloatArray
 from tunebox.reports.format import format_metric
@@ -58,7 +57,7 @@ def _sentences(
     )
     absent = [method for method in study.methods if method not in on_front]
     if absent:
-        lines.append(f"No trial of {', '.join(absent)} is on the front.")
+        lines.append(f"No trial of {' or '.join(absent)} is on the front.")
     return lines
 
 
@@ -66,8 +65,7 @@ def _fronts(study: Study) -> Figure:
     x, y = study.log.objectives
     traces: list[Trace] = []
     for number, method in enumerate(study.methods):
-        trials = study.with_result(method)
-        front = [trials[i] for i in front_indices(_costs(study, trials))] if trials else []
+        front = study.front_of(method)
         line = edge(front, x, y) | {"line": {"color": colour(number), "width": 1.5}}
         traces.append(line | {"legendgroup": method})
         traces.append(

@@ -7,6 +7,8 @@ const wantsDark = window.matchMedia("(prefers-color-scheme: dark)");
 const PAUSE = 3000; // milliseconds between two questions for newer data
 const CONFIG = { displayModeBar: false, responsive: true };
 let data, theme, selected = null;
+let isSelecting = false; // what dragging does in a figure with trials: select, else zoom
+let marked = null; // the keys of the trials in a box that was drawn, in every figure
 const figures = new Map(); // by element: what is drawn there
 const shown = new Map(); // by place and label: the figures of the sections
 
@@ -77,6 +79,10 @@ function tracesOf(figure, view) {
   const traces = figure.data.map((trace, number) => {
     const shown = { ...trace };
     for (const [key, values] of Object.entries(view?.data ?? {})) shown[key] = values[number];
+    if (marked !== null && shown.customdata && shown.mode === "markers") {
+      shown.selectedpoints = shown.customdata.flatMap((key, at) => (marked.has(key) ? [at] : []));
+      shown.unselected = { marker: { opacity: 0.1 } };
+    }
     return resolve(shown);
   });
   return [...traces, ...chosen(figure, traces)];
@@ -107,6 +113,7 @@ function draw(plot) {
   const { figure, number, zoom } = figures.get(plot);
   const view = figure.views[number];
   const layout = layoutOf(figure, view, zoom, plot.clientWidth < 600);
+  layout.dragmode = isSelecting ? "select" : "zoom";
   Plotly.react(plot, tracesOf(figure, view), layout, CONFIG);
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
@@ -114,7 +121,17 @@ function draw(plot) {
     const key = event.points[0]?.customdata;
     if (key) select(key);
   });
+  plot.on("plotly_selected", (event) => {
+    if (event) mark(new Set(event.points.map((point) => point.customdata).filter(Boolean)));
+  });
+  plot.on("plotly_deselect", () => mark(null));
   plot.on("plotly_relayout", (changes) => remember(figures.get(plot)?.zoom, changes));
+}
+
+// Shows the trials of a box in every figure; the others fade.
+function mark(keys) {
+  marked = keys && keys.size ? keys : null;
+  for (const plot of figures.keys()) if (plot.isConnected) draw(plot);
 }
 
 // Keeps what the user zoomed: newer data come with ranges of their own.
@@ -147,23 +164,38 @@ function figureOf(figure, place) {
 function newFigure(figure) {
   const plot = element("div", { className: "plot", role: "img", ariaLabel: figure.label });
   plot.pending = { figure, number: 0, zoom: {} };
-  const buttons = figure.views.map((view, number) => {
+  const views = figure.views.map((view, number) => {
     const button = element("button", { type: "button", textContent: view.label });
     button.ariaPressed = String(number === 0);
     button.onclick = () => {
       plot.pending.number = number;
-      buttons.forEach((other) => (other.ariaPressed = String(other === button)));
+      views.forEach((other) => (other.ariaPressed = String(other === button)));
       plot.pending.zoom = {};
       if (figures.has(plot)) draw(plot);
     };
     return button;
   });
+  const buttons = [...views];
+  if (figure.can_select) buttons.push(selectButton());
   const label = figure.label[0].toUpperCase() + figure.label.slice(1);
   const made = element("figure", { className: figure.is_wide ? "wide" : "" });
   made.append(element("figcaption", { textContent: label }));
   if (buttons.length) made.append(element("div", { className: "views" }, ...buttons));
   made.append(plot);
   return made;
+}
+
+// Switches what dragging does, in all figures: a box marks trials, or zooms.
+function selectButton() {
+  const button = element("button", { type: "button", className: "select", textContent: "Select" });
+  button.title = "Drag a box around trials to mark them in every figure";
+  button.ariaPressed = String(isSelecting);
+  button.onclick = () => {
+    isSelecting = !isSelecting;
+    for (const one of document.querySelectorAll("button.select")) one.ariaPressed = String(isSelecting);
+    mark(isSelecting ? marked : null);
+  };
+  return button;
 }
 
 function tableOf({ headings, rows, keys }) {
@@ -279,6 +311,7 @@ function detailsOf(key, trial) {
   const code = element("code", { textContent: trial.command });
   const copy = element("button", { type: "button", textContent: "Copy" });
   copy.onclick = () => copyText(code, copy);
+  if (trial.card) made.push(element("p", { className: "card", textContent: trial.card }));
   made.push(element("p", {}, code, " ", copy));
   if (trial.curves) {
     const figure = {

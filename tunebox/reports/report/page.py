@@ -15,6 +15,7 @@ from tunebox.records.files import write_text
 from tunebox.reports.report import (
     comparison,
     confirmed,
+    contours,
     front,
     gains,
     learning,
@@ -23,8 +24,8 @@ from tunebox.reports.report import (
 )
 from tunebox.reports.report.palette import BACKGROUND, COLOURS
 from tunebox.reports.report.section import Section
-from tunebox.reports.report.study import Study, count, rounded
-from tunebox.text import shell_command
+from tunebox.reports.report.study import Study, count
+from tunebox.reports.report.trials import details
 
 _SECTIONS = (
     front.section,
@@ -32,14 +33,14 @@ _SECTIONS = (
     methods.section,
     settings.importance_section,
     settings.slice_section,
+    contours.section,
     settings.parallel_section,
     learning.section,
     gains.section,
 )
-_MAX_CURVES = 1000  # of trials that are not on the front: a page stays below 3 MB
 _THEME = {
-    "light": {"ink": "#1B1F24", "muted": "#6A737D", "grid": "#D5DAE0"},
-    "dark": {"ink": "#E6EAEE", "muted": "#9AA4AE", "grid": "#3A424B"},
+    "light": {"ink": "#1B1F24", "muted": "#6A737D", "grid": "#D5DAE0", "shade": "#EDF3F9"},
+    "dark": {"ink": "#E6EAEE", "muted": "#9AA4AE", "grid": "#3A424B", "shade": "#1D2630"},
 }
 
 
@@ -71,7 +72,7 @@ def report_data(studies: Sequence[Study], *, is_live: bool = False) -> str:
         groups.append((study.name, _summary(study), [s for s in made if s is not None]))
     trials: dict[str, Any] = {}
     for study in studies:
-        trials |= _trials(study)
+        trials |= details(study)
     data = {
         "groups": [
             {"title": title, "summary": summary, "sections": [asdict(s) for s in sections]}
@@ -128,43 +129,3 @@ def _summary(study: Study) -> str:
         f"{start}{count(len(log.trials), 'trial')} ({each or 'none yet'}), "
         f"{count(log.epochs_spent, 'epoch')}, hypervolume {log.hypervolume():.4f}{constraints}"
     )
-
-
-def _trials(study: Study) -> dict[str, Any]:
-    """Return what the page shows of each trial, by its key."""
-    all_of_them = list(study.log.trials.values())
-    with_curve = {trial.trial_id for trial in study.sample(all_of_them, _MAX_CURVES)}
-    out = [] if study.out is None else ["--out", str(study.out)]
-    trials = {}
-    for trial in all_of_them:
-        is_on_front = trial.trial_id in study.front_ids
-        objectives = study.log.objectives.names
-        names = list(trial.last_metrics) if is_on_front else objectives
-        entry: dict[str, Any] = {
-            "state": trial.state.value,
-            "reason": trial.reason,
-            "epochs": trial.epochs,
-            "picks": study.picks.get(trial.trial_id, []),
-            "metrics": {
-                name: rounded(trial.last_metrics[name])
-                for name in names
-                if name in trial.last_metrics
-            },
-            "settings": {
-                path: rounded(value) if isinstance(value, float) else value
-                for path, value in trial.settings.items()
-            },
-            "command": shell_command(
-                *("tunebox", "export", study.name, "--pick", trial.trial_id),
-                *("--to", "exported", *out),
-            ),
-        }
-        if trial.trial_id in with_curve:
-            reports = learning.thinned(trial.history)
-            entry["epoch"] = [report.epoch for report in reports]
-            entry["curves"] = {
-                name: [rounded(r.metrics[name]) if name in r.metrics else None for r in reports]
-                for name in objectives
-            }
-        trials[study.key(trial)] = entry
-    return trials

@@ -25,6 +25,7 @@ class Figure:
     layout: Layout
     views: list[View] = field(default_factory=list)  # the first is the one that is shown
     is_wide: bool = False  # takes the whole width of the page
+    can_select: bool = False  # a button lets a box mark its trials in all figures
 
 
 @dataclass(frozen=True)

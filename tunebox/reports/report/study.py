@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from tunebox.decisions.comparable import Comparable, comparable
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.importance import Importance, importances
 from tunebox.decisions.trials import TrialLog, TrialRecord
 from tunebox.metrics.catalogue import find_metric
+from tunebox.pareto.front import front_indices
 from tunebox.pareto.objectives import Objective
 from tunebox.records.export import knee
 from tunebox.reports.format import format_metric
@@ -48,6 +51,21 @@ class Study:
     def methods(self) -> list[str]:
         """The methods in alphabetical order; the place is the number of its colour."""
         return sorted({self.method(trial) for trial in self.log.trials.values()})
+
+    @cached_property
+    def baseline(self) -> str | None:
+        """The only method without settings of its own, None if there is no such or several.
+
+        In ``choice: {clean_only: {..}, stability: {.. weight: {log_uniform: ..}}}`` it is
+        ``clean_only``.
+        """
+        paths = [leaf.path for leaf in self.leaves]
+        plain = [
+            method
+            for method in self.methods
+            if not any(path.startswith(f"{self.branch}/{method}/") for path in paths)
+        ]
+        return plain[0] if len(plain) == 1 < len(self.methods) else None
 
     @cached_property
     def front(self) -> list[TrialRecord]:
@@ -118,6 +136,14 @@ class Study:
             for trial in self.log.trials.values()
             if self.log.has_result(trial) and method in (None, self.method(trial))
         ]
+
+    def front_of(self, method: str) -> list[TrialRecord]:
+        """Return the front of the trials of one method, best in the first objective first."""
+        trials = self.with_result(method)
+        if not trials:
+            return []
+        costs = np.array([self.log.objectives.costs(trial.last_metrics) for trial in trials])
+        return [trials[index] for index in front_indices(costs)]
 
     def sample(self, trials: Sequence[TrialRecord], size: int) -> list[TrialRecord]:
         """Return at most ``size`` of ``trials`` in their order, and all that are on the front."""
