@@ -23,7 +23,7 @@ import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ import torch
 import tunebox
 from benchmarks.kept_results import KeptResults, Result
 from benchmarks.recordings import CURVES, table_line
-from tunebox.data.parts import open_test_part, open_training_parts
+from benchmarks.trainings import on_test, score, train
 from tunebox.decisions.confirm import new_seed
-from tunebox.decisions.trials import TrialLog, TrialState, is_lost
+from tunebox.decisions.trials import TrialLog, TrialState
 from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import FloatArray
 from tunebox.records.confirmed_table import read_confirmed
@@ -45,11 +45,8 @@ from tunebox.reports.methods import branch_path, method_of
 from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
-from tunebox.training.evaluate import Evaluator, evenly
-from tunebox.training.trial_run import TrialRun
 
 TRUTH_SEED = 987_654_321  # the seeds of the truth are derived from it, those of confirm are not
-FEW_IMAGES = 16  # of the validation part, which is measured after every epoch for nothing here
 
 
 @dataclass(frozen=True)
@@ -152,10 +149,10 @@ def judge(arguments: argparse.Namespace, seed: int, folder: SearchFolder) -> Out
     for trial_id in dict.fromkeys([*by_table.trials.values(), *by_confirm.trials.values()]):
         scores[trial_id] = []
         for number in range(arguments.truth_seeds):
-            train = functools.partial(
+            compute = functools.partial(
                 train_again, spec, log.trials[trial_id].settings, trial_id, number, setup
             )
-            scores[trial_id].append(kept.get(f"{trial_id}/{number}", train)["score"])
+            scores[trial_id].append(kept.get(f"{trial_id}/{number}", compute)["score"])
     truth = true_scores([by_table, by_confirm], scores)
     return Outcome(by_table.best, by_confirm.best, truth, num_finished(log))
 
@@ -192,26 +189,12 @@ def num_finished(log: TrialLog) -> dict[str, int]:
 def train_again(
     spec: SearchSpec, values: Values, trial_id: str, number: int, setup: Mapping[str, Any]
 ) -> Result:
-    """Train a trial with a further seed, and return its score on the test part; 0 if it is lost."""
+    """Train a trial with a further seed, and return its result on the test part."""
     config = spec.trial_config(values)
-    parts = open_training_parts(config.data)
-    run = TrialRun(
-        config,
-        seed=new_seed(TRUTH_SEED + setup["seed"], trial_id, number),
-        max_epochs=spec.search.max_epochs,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-        # the validation part is measured after every epoch, and not looked at here
-        parts=replace(parts, validation=evenly(parts.validation, FEW_IMAGES)),
-    )
-    metrics: dict[str, float] = {}
-    while run.epoch < run.max_epochs and not is_lost(metrics):
-        metrics = run.run_epoch()
-    test, count = open_test_part(config.data), setup["test_images"]
-    chosen = test if count is None else evenly(test, count)
-    measured = Evaluator(chosen.to(run.model.mean.device), config.evaluation)(run.model)
-    accuracies = {name: measured[name] for name in ("clean_accuracy", "noisy_accuracy")}
-    score = 0.0 if is_lost(metrics) else math.prod(accuracies.values())
-    return {"score": score, **accuracies}
+    seed = new_seed(TRUTH_SEED + setup["seed"], trial_id, number)
+    trained = train(config, seed=seed, max_epochs=spec.search.max_epochs)
+    accuracies = on_test(trained, config, setup["test_images"])
+    return {"score": score(trained, accuracies), **accuracies}
 
 
 def true_scores(

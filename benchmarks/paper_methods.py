@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import copy
 import random
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +33,13 @@ import torch
 
 from benchmarks.kept_results import KeptResults, Result
 from benchmarks.paper_tables import Finals, print_tables, write_figure
-from tunebox.data.parts import open_test_part
-from tunebox.data.stored_set import AnyImageSet
-from tunebox.decisions.trials import is_lost
+from benchmarks.trainings import on_validation, score, test_images, train
 from tunebox.errors import TuneboxError
 from tunebox.spec.load import find_source, load_spec
 from tunebox.spec.sample import sample_values
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
-from tunebox.training.evaluate import evenly
-from tunebox.training.make_run import make_run
 from tunebox.training.robustness import Extras, evaluate_robustness
-from tunebox.training.trial_run import TrialRun
 
 METHODS = ("clean_only", "noisy_only", "both", "stability", "ours")
 SPACES = {"fixed": "unknown_noise", "tuned": "fashion_mnist"}  # search file of each regime
@@ -125,7 +119,7 @@ def run(setup: Setup, regime: str, method: str, results: KeptResults) -> Finals:
     tried = [drawn_settings(spec, number) for number in range(setup.num_settings)]
     scores = []
     for number, values in enumerate(tried):
-        found = results.get(f"tune/{cell}/{number}", lambda: tune(spec, values, number))  # noqa: B023
+        found = results.get(f"tune/{cell}/{number}", lambda: tune(setup, spec, values, number))  # noqa: B023
         scores.append(found["score"])
     chosen = tried[scores.index(max(scores))]
     return [
@@ -156,67 +150,43 @@ def drawn_settings(spec: SearchSpec, number: int) -> Values:
     return sample_values(spec.space, random.Random(number))
 
 
-def tune(spec: SearchSpec, values: Values, number: int) -> Result:
-    """Train a setting and return its result on the validation part; score 0 if it is lost."""
-    run, metrics, seconds = train(spec, values, number)
-    names = ("clean_accuracy", "noisy_accuracy")
-    lost = is_lost(metrics)
-    score = 0.0 if lost else metrics[names[0]] * metrics[names[1]]
+def tune(setup: Setup, spec: SearchSpec, values: Values, seed: int) -> Result:
+    """Train a setting and return its result on the validation part."""
+    config = spec.trial_config(values)
+    trained = train(config, seed=seed, max_epochs=setup.epochs)
+    accuracies = on_validation(trained, config)
     return {
         "settings": values,
-        "score": score,
-        "lost": lost,
-        **{name: metrics[name] for name in names},
-        "epochs": run.epoch,
-        "seconds": round(seconds, 2),
+        "score": score(trained, accuracies),
+        "lost": trained.lost,
+        **accuracies,
+        "epochs": trained.run.epoch,
+        "seconds": round(trained.seconds, 2),
     }
-
-
-def train(spec: SearchSpec, values: Values, seed: int) -> tuple[TrialRun, dict[str, float], float]:
-    """Train a setting to its end, or until it is lost.
-
-    Returns:
-        The run, its last metrics, and the seconds of the CPU or of the clock on a GPU.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    clock = time.perf_counter if device == "cuda" else time.process_time
-    start = clock()
-    last = spec.search.max_epochs
-    run = make_run(spec.trial_config(values), seed=seed, max_epochs=last, device=device)
-    assert isinstance(run, TrialRun)
-    metrics: dict[str, float] = {}
-    while run.epoch < last and not is_lost(metrics):
-        metrics = run.run_epoch()
-    return run, metrics, clock() - start
 
 
 def test(setup: Setup, spec: SearchSpec, values: Values, seed: int) -> Result:
     """Train the chosen setting with a new seed and measure it on the test part."""
-    trained, metrics, seconds = train(spec, values, FIRST_TEST_SEED + seed)
     config = spec.trial_config(values)
+    trained = train(config, seed=FIRST_TEST_SEED + seed, max_epochs=setup.epochs)
     report = evaluate_robustness(
-        trained.model,
-        test_images(setup, spec, values),
+        trained.run.model,
+        test_images(config.data, setup.test_images),
         seed=seed,
-        device=trained.model.mean.device,
+        device=trained.run.model.mean.device,
         evaluation=config.evaluation,
         curvature_images=setup.curvature_images,
         extras=Extras(("correct_times",)),
     )
     return {
         "settings": values,
-        "lost": is_lost(metrics),
+        "lost": trained.lost,
         "accuracies": [[r.perturbation, r.strength, r.accuracy] for r in report.rows],
         "curvature_mean": report.curvature.mean,
         "curvature_median": report.curvature.median,
         "numbers": report.numbers,
-        "seconds": round(seconds, 2),
+        "seconds": round(trained.seconds, 2),
     }
-
-
-def test_images(setup: Setup, spec: SearchSpec, values: Values) -> AnyImageSet:
-    images = open_test_part(spec.trial_config(values).data)
-    return images if setup.test_images is None else evenly(images, setup.test_images)
 
 
 if __name__ == "__main__":
