@@ -49,8 +49,8 @@ class Column:
 
     def of(self, final: Mapping[str, Any]) -> float:
         """Return the accuracy in percent."""
-        return next(
-            100 * accuracy
+        return 100.0 * next(
+            float(accuracy)
             for perturbation, strength, accuracy in final["accuracies"]
             if perturbation == self.perturbation and math.isclose(strength, self.strength)
         )
@@ -200,7 +200,8 @@ def verdict(
     other: str, titles: Sequence[str], row: Sequence[Comparison], p_values: Sequence[float]
 ) -> str:
     """Return a line that says where `ours` differs from another method beyond doubt."""
-    better, worse = [], []
+    better: list[str] = []
+    worse: list[str] = []
     for title, comparison, p in zip(titles, row, p_values, strict=True):
         gain = -comparison.mean if title in CURVATURES.values() else comparison.mean
         if p < LEVEL:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.benchmarks.test_confirmed_searches import SPACE
 best_method = pytest.importorskip("benchmarks.best_method", exc_type=ImportError)
 
 
-def outcome(**truth: list[float]) -> best_method.Outcome:
+def outcome(**truth: list[float]) -> Any:
     return best_method.Outcome("both", "ours", truth, {"both": 3, "ours": 4})
 
 
