@@ -64,9 +64,8 @@ class AgatSettings(TermSettings):
         import torch
         from torch.nn import functional
 
-        from tunebox.losses.attacks import normal_like
         from tunebox.losses.attributes import Attributes
-        from tunebox.metrics.attacks import gradient
+        from tunebox.metrics.attacks import gradient, normal_like
         from tunebox.models.layers import unit_rows
 
         images = step.images["clean"].detach()
