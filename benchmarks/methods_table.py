@@ -127,7 +127,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--results", type=Path, required=True, help="a JSON line a training")
-    parser.add_argument("--settings", type=int, default=8, help="random ones of each method")
+    parser.add_argument("--settings", type=int, default=5, help="random ones of each method")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of the best one")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -234,7 +234,7 @@ def best_setting(results: dict[Job, dict[str, Any]], method: str, num_settings: 
 
 def score(line: dict[str, Any]) -> float:
     validation = line["validation"]
-    return statistics.mean((validation["clean_accuracy"], validation["noisy_accuracy"]))
+    return float(validation["clean_accuracy"] + validation["noisy_accuracy"]) / 2
 
 
 COLUMNS = {
