@@ -18,7 +18,13 @@ from tunebox.metrics.accuracy import worst_class_accuracy
 from tunebox.metrics.apgd import attack, checkpoints, cross_entropies, targeted_losses
 from tunebox.metrics.attacks import Ball, ascend
 from tunebox.metrics.catalogue import find_metric, of_model
-from tunebox.metrics.certified import ABSTAINED, CertifiedSettings, certified_radii, lower_bound
+from tunebox.metrics.certified import (
+    ABSTAINED,
+    CertifiedSettings,
+    ambiguity,
+    certified_radii,
+    lower_bound,
+)
 from tunebox.metrics.margins import (
     class_margin,
     feature_margins,
@@ -128,6 +134,41 @@ def test_reference_of_bounds_and_radii(
     assert found.item() == pytest.approx(radius, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "p_value"),
+    [(60, 40, 0.056888), (70, 30, 0.000079), (5, 0, 0.0625), (10, 0, 0.001953), (11, 0, 0.000977)],
+)
+def test_reference_of_the_test_of_a_prediction(first: int, second: int, p_value: float) -> None:
+    found = ambiguity(np.array([first]), np.array([second]))
+    assert found.item() == pytest.approx(p_value, abs=1e-6)
+
+
+def test_ambiguity_is_that_of_an_exact_binomial_test() -> None:
+    pairs = [(n, k) for n in range(12) for k in range(n + 1) if n > 0]
+    expected = [stats.binomtest(n, n + k).pvalue for n, k in pairs]
+    found = ambiguity(np.array([n for n, _ in pairs]), np.array([k for _, k in pairs]))
+    np.testing.assert_allclose(found, expected)
+
+
+def test_prediction_abstains_at_the_boundary() -> None:
+    model = classifier()
+    (images, _), *_ = batches()
+    metric = CertifiedSettings(kind="certified", std=0.05, samples=200)
+    with torch.no_grad():
+        logits = model(images)
+    found = metric.smoothed(model, [(images, logits.argmax(dim=1))], seed=0)
+    top = logits.topk(2, dim=1).values
+    gaps = (top[:, 0] - top[:, 1]).numpy()
+    assert found.right[gaps > 0.5].all()
+    blank = torch.zeros(4, 1, 1, 3)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.zero_()
+        model.head.weight[0, 0], model.head.weight[1, 0] = 1.0, -1.0
+    unsure = metric.smoothed(model, [(blank + 0.5, torch.tensor([0, 0, 1, 1]))], seed=0)
+    assert not unsure.right.any()
+
+
 def test_bound_is_that_of_an_exact_binomial_test() -> None:
     hits = np.arange(26)
     expected = [
@@ -151,13 +192,14 @@ def test_radius_of_a_linear_classifier_is_its_distance_from_the_boundary() -> No
     distances = (logits[:, 0] - logits[:, 1]).abs() / head.weight[0].norm()
     labels = logits.argmax(dim=1)
     metric = CertifiedSettings(kind="certified", std=0.5, samples=2000)
-    radii = metric.radii(model, [(images, labels)], seed=0)
+    radii = metric.smoothed(model, [(images, labels)], seed=0).radii
     # a little lower, as a bound is; 2000 samples reach 0.5 * quantile(0.99655) = 1.35
     certain = np.minimum(distances.detach().numpy(), 1.35)
     assert (radii <= certain + 0.01).all()
     assert (radii >= certain - 0.15)[certain > 0.15].all()
-    wrong = metric.radii(model, [(images, 1 - labels)], seed=0)
-    assert (wrong == ABSTAINED).all()
+    wrong = metric.smoothed(model, [(images, 1 - labels)], seed=0)
+    assert (wrong.radii == ABSTAINED).all()
+    assert not wrong.right.any()
     values = metric.measure(model, [(images, labels)], seed=0)
     assert values["certified_radius"] == pytest.approx(radii.clip(min=0).mean())
     assert values["certified_accuracy"] == pytest.approx((radii >= 0.25).mean())

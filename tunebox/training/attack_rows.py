@@ -85,7 +85,8 @@ def certified_rows(
         selection_samples=min(100, max(1, samples // 10)),
     )
     with evaluation_mode(model), full_float32(model.mean.device):
-        radii = settings.radii(model, batches_of(model, test, images, _BATCH_SIZE), seed)
+        smoothed = settings.smoothed(model, batches_of(model, test, images, _BATCH_SIZE), seed)
+    radii = smoothed.radii
     rows = [
         RobustnessRow(
             "certified", "radius", share * std, float((radii >= share * std).mean()), None
@@ -94,6 +95,7 @@ def certified_rows(
     ]
     numbers = {
         "certified/average_radius": float(np.clip(radii, 0, None).mean()),
+        "certified/smoothed_accuracy": float(smoothed.right.mean()),
         "certified/std": std,
         "certified/images": float(len(radii)),
         "certified/samples": float(samples),
