@@ -161,6 +161,16 @@ def test_finite_on_hard_inputs(settings: TermSettings, hard: str) -> None:
         assert all(gradient.abs().amax() < bound for gradient in found)
 
 
+def test_a_diverged_model_raises_no_exception(settings: TermSettings) -> None:
+    """The search sees the loss, and says that the trial diverged, not that it failed."""
+    model = make_model(settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    images = [random_images(BATCH, n) for n in range(settings.num_copies + 1)]
+    build(settings)(make_step(settings, LABELS, images[0], images[1:], model=model)).backward()
+
+
 def draws(settings: TermSettings) -> bool:
     step = random_step(settings)
     before = step.generator.get_state()

@@ -160,7 +160,8 @@ def ambiguity(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
     from scipy.stats import binom
 
     first, second = np.asarray(first), np.asarray(second)
-    return np.minimum(1.0, 2 * binom.sf(first - 1, first + second, 0.5))
+    tails: NDArray[np.float64] = binom.sf(first - 1, first + second, 0.5)
+    return np.minimum(1.0, 2 * tails)
 
 
 def certified_radii(
