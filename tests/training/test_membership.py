@@ -43,6 +43,7 @@ def test_reference_of_dyna_noise() -> None:
 
 def test_confidence_of_certain_predictions_is_1() -> None:
     assert confidences(torch.tensor([[1e4, 0, 0], [0, -1e4, 1e4]])).tolist() == [1, 1]
+    assert confidences(torch.tensor([[3.0]])).tolist() == [1]  # of a single class
 
 
 def test_noise_has_the_variance_that_it_should() -> None:

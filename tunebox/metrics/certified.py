@@ -101,9 +101,11 @@ class CertifiedSettings(ModelMetricSettings):
             hits = counts.gather(1, chosen.unsqueeze(1)).squeeze(1)
             of_chosen = certified_radii(hits.cpu().numpy(), self.samples, self.std, self.alpha)
             radii.append(np.where((chosen == labels).cpu().numpy(), of_chosen, ABSTAINED))
-            (first, second), predicted = (top.T.cpu().numpy() for top in counts.topk(2, dim=1))
-            is_sure = ambiguity(first, second) <= self.alpha
-            right.append(is_sure & (predicted[0] == labels.cpu().numpy()))
+            predicted = counts.argmax(dim=1, keepdim=True)
+            others = counts.scatter(1, predicted, 0)
+            first, second = (some.amax(dim=1).cpu().numpy() for some in (counts, others))
+            is_right = (predicted[:, 0] == labels).cpu().numpy()
+            right.append(is_right & (ambiguity(first, second) <= self.alpha))
         return Smoothed(np.concatenate(radii), np.concatenate(right))
 
     def _counts(

@@ -60,9 +60,9 @@ def confidences(logits: Tensor) -> Tensor:
     """Return ``1 - H(p) / log K``, ``(B,)``: 0 for equal probabilities, 1 for a certain one.
 
     Args:
-        logits: ``(B, K)``, K >= 2.
+        logits: ``(B, K)``; a single class has 1.
     """
     log_p = functional.log_softmax(logits, dim=1)
     entropies = torch.special.entr(log_p.exp()).sum(dim=1)
-    found: Tensor = (1 - entropies / math.log(logits.shape[1])).clamp(0, 1)
+    found: Tensor = (1 - entropies / math.log(max(2, logits.shape[1]))).clamp(0, 1)
     return found
