@@ -63,6 +63,12 @@ def tunebox_gp(space: Space, objectives: Objectives, search: SearchSettings) -> 
     return Decisions(space, objectives, search.model_copy(update={"sampler": "gp"}))
 
 
+def tunebox_model(space: Space, objectives: Objectives, search: SearchSettings) -> Decisions:
+    """Return tunebox's search with its Gaussian process, which also decides who goes on."""
+    update = {"sampler": "gp", "scheduler": "model"}
+    return Decisions(space, objectives, search.model_copy(update=update))
+
+
 def random_with_our_scheduler(
     space: Space, objectives: Objectives, search: SearchSettings
 ) -> Decisions:
@@ -238,6 +244,7 @@ def _syne_domain(distribution: Distribution) -> Any:
 METHODS: dict[str, MethodFactory] = {
     "tunebox": Decisions,
     "tunebox, sampler gp": tunebox_gp,
+    "tunebox, sampler gp, scheduler model": tunebox_model,
     "Ray OptunaSearch, no early stop": RayOptunaSearch,
     "Ray ASHA + OptunaSearch, mean": RayAsha,
     "Syne Tune MOASHA": SyneMoasha,

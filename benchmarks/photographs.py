@@ -99,28 +99,36 @@ def workers(folder: Path, arguments: argparse.Namespace) -> None:
     command += ["--out", str(folder / "out"), "--address", "local"]
     start = time.perf_counter()
     process = subprocess.Popen(command)
-    peaks: dict[int, int] = {}
+    peaks: dict[int, tuple[int, int]] = {}
     while process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
-            peak = peak_of(child)
-            if peak is not None:
-                peaks[child.pid] = max(peak, peaks.get(child.pid, 0))
+            found = peak_of(child)
+            if found is not None:
+                peaks[child.pid] = max(found, peaks.get(child.pid, (0, 0)))
         time.sleep(0.2)
     print(f"{count:,} images, {arguments.train_images} for training, two trials at once")
     print(f"{time.perf_counter() - start:.0f} s; exit code {process.returncode}")
-    for pid, peak in peaks.items():
-        print(f"worker {pid}: peak resident memory {peak / GIB:.2f} GB")
+    for pid, (peak, of_files) in peaks.items():
+        shared = f"{of_files / GIB:.2f} GB of it pages of files"
+        print(f"worker {pid}: peak resident memory {peak / GIB:.2f} GB, {shared}")
 
 
-def peak_of(process: psutil.Process) -> int | None:
-    """Return the peak resident memory of a worker that trains or has trained, else None."""
+def peak_of(process: psutil.Process) -> tuple[int, int] | None:
+    """Return the peak resident memory of a worker, and how much of it is pages of files.
+
+    The pages of files, such as libraries, are shared by the workers. None for another process.
+    """
     try:
         if "TrialTrainable" not in " ".join(process.cmdline()):
             return None
         lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
     except (psutil.Error, OSError):
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if "VmHWM" in line), None)
+    found = dict(line.split(":", 1) for line in lines if ":" in line)
+    if "VmHWM" not in found:  # it has ended
+        return None
+    peak, of_files = (int(found[name].split()[0]) * 1024 for name in ("VmHWM", "RssFile"))
+    return peak, of_files
 
 
 # -- Training on more images than a process may hold

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebox.decisions.events import Ended, Event, Observer, Reported
+from tunebox.decisions.events import Ended, Event, Observer, Paused, Promoted, Reported
 from tunebox.decisions.method import SearchMethod, Verdict
 from tunebox.decisions.state import SearchState
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
@@ -136,7 +136,8 @@ class _Score(Observer):
     """The true hypervolume after each report.
 
     Without noise it is that of all reports. With noise it is that of the front which the search
-    would print: the trials that are on the front by what they reported at their ends.
+    would print: the trials that are on the front by what they reported last, of those that have
+    ended or are paused.
     """
 
     def __init__(self, problem: Problem, executor: _ProblemExecutor) -> None:
@@ -144,7 +145,7 @@ class _Score(Observer):
         self._problem = problem
         self._executor = executor
         self._all = RunningHypervolume(problem.objectives.reference_costs)
-        self._ends: list[tuple[FloatArray, FloatArray]] = []  # reported and true costs
+        self._ends: dict[str, tuple[FloatArray, FloatArray]] = {}  # reported and true costs
         self._last_epoch: dict[str, int] = {}
 
     def on(self, event: Event) -> None:
@@ -155,20 +156,24 @@ class _Score(Observer):
                 self.hypervolumes.append(self._all.value)
             else:
                 self.hypervolumes.append(self.hypervolumes[-1] if self.hypervolumes else 0.0)
-        elif isinstance(event, Ended) and self._problem.has_noise and event.state in _RESULTS:
+        elif not self._problem.has_noise:
+            return
+        elif isinstance(event, Paused) or (isinstance(event, Ended) and event.state in _RESULTS):
             self._end(event.trial_id)
             self.hypervolumes[-1] = self._printed()
+        elif isinstance(event, Promoted):
+            self._ends.pop(event.trial_id)
 
     def _end(self, trial_id: str) -> None:
         last = self._last_epoch[trial_id] - 1
         report = self._executor.curves[trial_id][last]
         reported = self._problem.objectives.costs(report.metrics)
-        self._ends.append((reported, self._executor.true_costs[trial_id][last]))
-        on_front = is_nondominated(np.stack([costs for costs, _ in self._ends]))
-        self._ends = [end for end, stays in zip(self._ends, on_front, strict=True) if stays]
+        self._ends[trial_id] = (reported, self._executor.true_costs[trial_id][last])
 
     def _printed(self) -> float:
-        true = np.stack([costs for _, costs in self._ends])
+        ends = list(self._ends.values())
+        on_front = is_nondominated(np.stack([reported for reported, _ in ends]))
+        true = np.stack([costs for _, costs in ends])[on_front]
         return hypervolume(true, self._problem.objectives.reference_costs)
 
 
@@ -194,6 +199,9 @@ class _Timed(SearchMethod):
 
     def choose_paused(self) -> str | None:
         return self._method.choose_paused()
+
+    def choose_superfluous(self) -> str | None:
+        return self._method.choose_superfluous()
 
     def promote(self, trial_id: str) -> None:
         self._method.promote(trial_id)

@@ -99,12 +99,14 @@ def test_a_class_that_skipping_leaves_empty_is_an_error(root: Path) -> None:
 def test_whatever_a_decoder_raises(
     error: Exception, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, *_: Any) -> ImageFile:
-        if path.name != "03.png":
+    broken = (root / "train" / "b" / "03.png").read_bytes()
+
+    def fail(content: bytes, *_: Any) -> ImageFile:
+        if content != broken:
             return ImageFile(np.zeros((6, 6, 1), np.uint8), 8, ImageInfo("PNG", "L", 8, 6, 6))
         raise error
 
-    monkeypatch.setattr(listing, "read_image", fail)
+    monkeypatch.setattr(listing, "decode_image", fail)
     with pytest.raises(
         DataError, match=r"1 of 12 images cannot be read: .*03\.png is damaged \("
     ) as e:

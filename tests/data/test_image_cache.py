@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 
 from tests.data.image_files import png, random
-from tunebox.data import image_cache, pictures
+from tunebox.data import file_digests, image_cache
 from tunebox.data.batches import batches
 from tunebox.data.image_file import ReadOptions
 from tunebox.data.listing import FileItem
@@ -27,7 +29,7 @@ SIDE = 6
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pictures, "_SMALL", 0)
+    monkeypatch.setattr(image_cache, "_SMALL", 0)
     write(tmp_path)
     return tmp_path
 
@@ -59,7 +61,7 @@ def entries(root: Path) -> list[Path]:
 def test_values_are_those_in_memory(most: int, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(root, most=most)
     stored = opened(folder_settings(root))
-    monkeypatch.setattr(pictures, "_SMALL", 2**30)
+    monkeypatch.setattr(image_cache, "_SMALL", 2**30)
     expected = folder_settings(root).build("train")
     found = stored.resident()
     assert torch.equal(found.images.to(torch.int32), expected.images.to(torch.int32))
@@ -87,10 +89,7 @@ def test_parts_and_batches_are_those_in_memory(root: Path) -> None:
 def test_images_are_decoded_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = opened(folder_settings(root)).resident()
 
-    def fail(*_: object) -> None:
-        raise AssertionError("decoded again")
-
-    monkeypatch.setattr(FileItem, "read", fail)
+    no_decoding(monkeypatch)
     assert torch.equal(opened(folder_settings(root)).resident().images, first.images)
     assert torch.equal(opened(folder_settings(root, split_seed=5)).resident().images, first.images)
     with pytest.raises(DataError, match="decoded again"):
@@ -128,6 +127,67 @@ def test_a_changed_file_is_decoded_again(root: Path) -> None:
     assert not torch.equal(before.images[0], after.images[0])
     assert torch.equal(before.images[1:], after.images[1:])
     assert len(entries(root)) == 2
+
+
+def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(FileItem, "read", fail)
+
+
+def test_other_times_or_another_folder_change_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = opened(folder_settings(root)).resident()
+    os.utime(root / "train" / "a" / "00.png", (5, 5))
+    moved = root / "moved"
+    shutil.copytree(root / "train", moved / "train")
+    no_decoding(monkeypatch)
+    for place in (root, moved):
+        settings = folder_settings(place, cache=str(root / "cache"))
+        assert torch.equal(opened(settings).resident().images, expected.images)
+    assert len(entries(root)) == 1
+
+
+def test_unchanged_files_are_not_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither after the images were decoded nor after the pass before a search."""
+    opened(folder_settings(root))
+    read: list[Path] = []
+    monkeypatch.setattr(file_digests, "_read", read.append)
+    opened(folder_settings(root))
+    assert read == []
+    other = folder_settings(root, cache=str(root / "other"))
+    other.inspect()
+    opened(other)
+    assert read == []
+
+
+def test_the_pass_before_a_search_sees_what_size_and_times_do_not_show(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = root / "train" / "a" / "00.png"
+    states = {file: file_digests.file_state(file) for file in (root / "train").rglob("*.png")}
+    monkeypatch.setattr(file_digests, "file_state", states.__getitem__)
+    before = opened(folder_settings(root)).resident()
+    path.write_bytes(png(random((7, 9), seed=99)))
+    assert torch.equal(opened(folder_settings(root)).resident().images, before.images)
+    folder_settings(root).inspect()
+    after = opened(folder_settings(root)).resident()
+    assert not torch.equal(before.images[0], after.images[0])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"x": 1}', '{"x": []}', "{", "\x00"])
+def test_a_damaged_list_of_digests_costs_a_reading(
+    content: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = opened(folder_settings(root)).resident()
+    [known] = (root / "cache").glob("files-*.json")
+    whole = known.read_text(encoding="utf-8")
+    known.write_text(content, encoding="utf-8")
+    no_decoding(monkeypatch)
+    assert torch.equal(opened(folder_settings(root)).resident().images, expected.images)
+    assert json.loads(known.read_text(encoding="utf-8")).items() >= json.loads(whole).items()
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "facts", "label", "gone", "no list"])
@@ -173,17 +233,40 @@ def test_a_killed_process_leaves_no_entry(root: Path, monkeypatch: pytest.Monkey
     assert len(opened(folder_settings(root))) == 20
 
 
-def test_old_entries_and_too_many_go(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_entries_go(root: Path) -> None:
     opened(folder_settings(root))
     [old] = entries(root)
-    os.utime(old / "facts.json", (0, 0))
-    kept = opened(folder_settings(root, channels=1))
+    [lock] = (root / "cache").glob("*.lock")
+    forgotten = root / "cache" / "files-0.json"
+    forgotten.write_text("{}", encoding="utf-8")
+    for path in (old / "facts.json", lock, forgotten):
+        os.utime(path, (0, 0))
+    opened(folder_settings(root, channels=1))
     assert old not in entries(root)
     assert len(entries(root)) == 1
-    monkeypatch.setattr(image_cache, "_MOST_BYTES", 0)
-    opened(folder_settings(root, channels=3))
-    assert kept.stored.path.parent not in entries(root)
-    assert len(kept.resident()) == 20  # the file is open
+    assert not lock.exists()
+    assert not forgotten.exists()
+
+
+def test_a_used_entry_is_young(root: Path) -> None:
+    stored = opened(folder_settings(root)).stored
+    os.utime(stored.path.parent / "facts.json", (0, 0))
+    opened(folder_settings(root))
+    opened(folder_settings(root, channels=1))
+    assert stored.path.parent in entries(root)
+
+
+def test_the_oldest_go_where_all_are_too_large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = [opened(folder_settings(root, channels=channels)) for channels in (1, 3)]
+    oldest, newest = (one.stored.path.parent for one in stored)
+    now = time.time()
+    for age, entry in ((200, newest), (100, oldest)):  # used once more
+        os.utime(entry / "facts.json", (now - age, now - age))
+    monkeypatch.setattr(image_cache, "_MOST_BYTES", 20 * SIDE * SIDE)  # the grey ones fit
+    opened(folder_settings(root, background=0.5))
+    assert oldest in entries(root)
+    assert newest not in entries(root)
+    assert len(stored[1].resident()) == 20  # the file is open
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(root: Path) -> None:

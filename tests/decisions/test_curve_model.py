@@ -72,7 +72,7 @@ def test_what_is_expected_changes_deviations_as_if_it_had_come_and_no_mean() -> 
     reports = np.random.default_rng(2).standard_normal(20)
     model = CurveModel(parameters, known, reports)
     before = model.mean(asked)
-    model.expect(coming)
+    model = model.expecting(coming)
     mean, deviation = model.predict(asked)
     np.testing.assert_allclose(mean, before)
     as_if = posterior(parameters, everything, np.zeros(25), asked)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.engine.make_search import make_spec
-from tunebox.decisions import gp_sampler
-from tunebox.decisions.gp_sampler import FIRST_TRIALS, GpSampler, modelled_epochs
+from tunebox.decisions import gp_sampler, report_model
+from tunebox.decisions.gp_sampler import FIRST_TRIALS, GpSampler
+from tunebox.decisions.report_model import modelled_epochs
 from tunebox.decisions.trials import TrialState
 from tunebox.pareto.objectives import FloatArray
 from tunebox.spec.space import Space, Values
@@ -32,7 +33,7 @@ def run_trial(sampler: GpSampler, name: str, costs: FloatArray | None = None) ->
     values = sampler.ask(name)
     sampler.adopt(name, values)
     for epoch in (1, 2):
-        found = bowl(values, len(sampler._reference)) if costs is None else costs
+        found = bowl(values, len(sampler._model._reference)) if costs is None else costs
         sampler.tell(name, epoch, found + 1 / epoch)
     sampler.end(name, failed=False)
     return values
@@ -107,14 +108,14 @@ def test_costs_that_never_differ_and_none_below_the_reference_are_no_trouble() -
 
 
 def test_of_many_reports_a_model_has_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gp_sampler, "_MOST_REPORTS", 30)
-    monkeypatch.setattr(gp_sampler, "_MOST_FITTED", 20)
+    monkeypatch.setattr(report_model, "_MOST_REPORTS", 30)
+    monkeypatch.setattr(report_model, "_MOST_FITTED", 20)
     sampler = GpSampler(line(), (1, 2), np.full(2, 2.0), seed=0)
     for number in range(FIRST_TRIALS + 9):
         run_trial(sampler, f"{number}")
-    index = sampler._subset(len(sampler._reported), 30)
+    index = sampler._model._subset(len(sampler._model._reported), 30)
     assert len(index) == 30 == len(set(index.tolist()))
-    best = int(np.argmin(np.stack(sampler._reported)[:, 0]))
+    best = int(np.argmin(np.stack(sampler._model._reported)[:, 0]))
     assert best in index
 
 

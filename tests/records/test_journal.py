@@ -86,6 +86,17 @@ def test_events_are_read_as_they_were_written(path: Path) -> None:
     assert journal.size == path.stat().st_size
 
 
+def test_what_a_trial_took_is_kept_where_it_was_measured(path: Path) -> None:
+    writer = begun(path)
+    for memory in (None, 3 << 30):
+        writer.on(Reported("0000", Report(1, {"a": 0.5}, 2.0), None, memory))
+    _, without, last = read_journal(path).events
+    assert isinstance(without, Reported)
+    assert isinstance(last, Reported)
+    assert (without.memory, last.memory) == (None, 3 << 30)
+    assert b"memory" not in path.read_bytes().splitlines()[1]
+
+
 def test_settings_keep_their_types_and_floats_every_bit(path: Path) -> None:
     settings = {"a": True, "b": None, "c": 3, "d": 0.1 + 0.2, "e": "1e3", "f": 1.0}
     writer = begun(path)

@@ -51,8 +51,16 @@ def test_what_a_resume_and_a_replay_may_change() -> None:
     assert set(RESUMABLE) == {
         *("trials", "epochs", "time_budget", "stop_when", "max_failures", "max_failed_fraction"),
         *("address", "max_concurrent", "cpus_per_trial", "gpus_per_trial"),
+        "max_paused",
     }
-    assert set(REPLAYABLE) == {"sampler", "min_epochs", "reduction_factor", "front_rule"}
+    assert set(REPLAYABLE) == {
+        "sampler",
+        "scheduler",
+        "max_paused",
+        "min_epochs",
+        "reduction_factor",
+        "front_rule",
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,13 @@ def test_first_rung_that_is_given_is_taken() -> None:
     assert SearchSettings(max_epochs=32, min_epochs=32).first_rung == 32
 
 
+def test_the_model_decides_with_its_own_sampler_only() -> None:
+    assert SearchSettings(sampler="gp", scheduler="model").max_paused == 16
+    message = "scheduler: model decides by the model of sampler: gp, got sampler: tpe: set sampler"
+    with pytest.raises(ValidationError, match=message):
+        SearchSettings(scheduler="model")
+
+
 @pytest.mark.parametrize("gpus", [1.5, 2.0, 8.0])
 def test_a_trial_has_at_most_one_gpu(gpus: float) -> None:
     message = f"a trial trains on one GPU, the others would be idle, got {gpus:g}: give 1"

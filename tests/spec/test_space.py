@@ -181,7 +181,10 @@ MISTAKES = {
     "no branches": ("{choice: {}}", "choice needs at least one branch"),
     "branch with /": ("{choice: {a/b: 1}}", "a branch needs a name without /, got 'a/b'"),
     "branch with a number": ("{choice: {1: 1, 2: 2}}", "a branch needs a name without /, got 1"),
-    "with a neighbour": ("{uniform: [0, 1], b: 2}", "a distribution stands alone, got the keys"),
+    "with a neighbour": (
+        "{uniform: [0, 1], b: 2}",
+        "a distribution stands alone or with a prior, got",
+    ),
     "two at once": ("{uniform: [0, 1], choice: [1]}", "a distribution stands alone"),
 }
 

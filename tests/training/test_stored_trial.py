@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunebox.data import pictures
+from tunebox.data import image_cache
 from tunebox.data.parts import open_training_parts
 from tunebox.data.stored_set import StoredSet
 from tunebox.spec.trial_config import TrialConfig
@@ -19,7 +19,7 @@ from tunebox.training.trial_run import TrialRun
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialConfig:
-    monkeypatch.setattr(pictures, "_SMALL", 0)
+    monkeypatch.setattr(image_cache, "_SMALL", 0)
     draws = np.random.default_rng(0)
     images = draws.integers(0, 256, (60, 12, 12, 3), dtype=np.uint8)
     np.savez(tmp_path / "set.npz", train_images=images, train_labels=draws.permutation(60) % 3)

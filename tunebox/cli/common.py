@@ -70,7 +70,8 @@ def end_search(
     if result.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     if not result.log.front():
-        reasons = [trial.reason for trial in result.log.trials.values() if trial.reason]
+        failed = [trial for trial in result.log.trials.values() if trial.state.has_failed]
+        reasons = [trial.reason for trial in failed if trial.reason]
         last = f"; the last trial that failed: {reasons[-1]}" if reasons else ""
         complain(f"error: {why_no_front(result.log)}, so there is no front{last}")
         raise typer.Exit(EXIT_TROUBLE)

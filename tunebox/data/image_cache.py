@@ -16,7 +16,7 @@ import tempfile
 import time
 import weakref
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunebox.data.decode import Facts, decode
+from tunebox.data.file_digests import FileDigests
 from tunebox.data.listing import Listing
 from tunebox.errors import DataError, describe_os_error
 
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
     from tunebox.data.read_files import Progress
     from tunebox.data.settings import SplitPart
 
-_FORMAT = 1
+_FORMAT = 2  # 1 was named after sizes and times of the files
 _IMAGES, _FACTS = "images.bin", "facts.json"
+_DIGESTS = "files-{}.json"
+_SMALL = 1 << 20  # bytes that are decoded as fast as they are found in the cache
+_USUAL_SIDE = 64  # of images whose size is not known before they are read
 _SAMPLES = 16  # blocks whose checksums are compared when an entry is opened
 _BLOCK = 1 << 20
 _MOST_BYTES = 100 * 2**30  # of all entries together
@@ -103,6 +107,17 @@ class StoredImages:
             raise DataError(f"{self.path}: {error.strerror}; try again") from error
 
 
+def is_cached(settings: PictureSettings, listing: Listing) -> bool:
+    """Return whether images are kept decoded: all but those that are decoded at once."""
+    return len(listing) * 3 * (settings.image_side or _USUAL_SIDE) ** 2 > _SMALL
+
+
+def known_digests(settings: PictureSettings, listing: Listing) -> FileDigests:
+    """Return what the cache remembers of the contents of the files of a part."""
+    place = _digest(os.path.abspath(listing.place))
+    return FileDigests(settings.cache_folder / _DIGESTS.format(place))
+
+
 def stored_images(
     settings: PictureSettings,
     part: SplitPart,
@@ -111,9 +126,9 @@ def stored_images(
 ) -> StoredImages:
     """Return the decoded images of a part from the cache, where they are put first if need be.
 
-    One process of a node decodes, others wait for it. The entry has a digest of the names, sizes
-    and times of the files, and of the settings that matter, as its name. Entries that were not used
-    for a month go, and the oldest where all together are too large.
+    One process of a node decodes, others wait for it. The name of an entry is made of the settings
+    that matter and of the contents of the files. Entries that were not used for a month go, and
+    the oldest where all together are too large.
 
     Raises:
         DataError: As `decode`, or the cache cannot be written.
@@ -121,53 +136,64 @@ def stored_images(
     from filelock import FileLock
 
     folder = settings.cache_folder
-    entry = folder / _key(settings, part, listing)
-    found = _open(entry)
-    if found is not None:
-        return found
+    wanted = _digest(_head(settings, part, listing), np.asarray(listing.labels, np.int64).data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{entry.name}.lock"):
-            found = _open(entry)
+        with FileLock(folder / f"{wanted}.lock"):
+            digests = known_digests(settings, listing)
+            found = None
+            if any(folder.glob(f"{wanted}-*")):  # files are not read twice for nothing
+                found = _open(folder / _name(wanted, digests, listing))
             if found is None:
-                shutil.rmtree(entry, ignore_errors=True)
                 _make_room(folder)
-                _decode_into(entry, settings, part, listing, progress)
+                entry = _decode_into(folder, wanted, digests, settings, part, listing, progress)
                 found = _open(entry)
+            digests.save()
     except OSError as error:
         raise DataError(
             f"decoded images cannot be kept: {describe_os_error(error)}; name a folder with room "
             "for them in data/cache"
         ) from error
     if found is None:
-        raise DataError(f"{entry}: what was written there cannot be read; see data/cache")
+        raise DataError(f"{folder}: what was written there cannot be read; see data/cache")
     return found
 
 
-def _key(settings: PictureSettings, part: SplitPart, listing: Listing) -> str:
+def _head(settings: PictureSettings, part: SplitPart, listing: Listing) -> str:
+    """Return what decides the decoded images, besides the labels and the files' contents."""
     chosen = settings.model_dump(include=_DECISIVE)
     head = [_FORMAT, part, settings.image_side, chosen, listing.classes, listing.is_validation]
-    digest = blake2b(repr(head).encode(), digest_size=16)
-    digest.update(np.asarray(listing.labels, np.int64).data)
-    for path in listing.sources:
-        try:
-            stat = path.stat()
-            state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        except OSError:  # whoever reads it says so
-            state = (-1, 0, 0)
-        digest.update(repr((str(path), state)).encode("utf-8", "surrogatepass"))
+    return repr(head)
+
+
+def _name(wanted: str, digests: FileDigests, listing: Listing) -> str:
+    return f"{wanted}-{_digest(' '.join(digests.of(listing.sources)))}"
+
+
+def _digest(text: str, *more: memoryview) -> str:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
+    for content in more:
+        digest.update(content)
     return digest.hexdigest()
 
 
 def _decode_into(
-    entry: Path,
+    folder: Path,
+    wanted: str,
+    digests: FileDigests,
     settings: PictureSettings,
     part: SplitPart,
     listing: Listing,
     progress: Progress | None,
-) -> None:
-    """Write an entry, which appears at once and whole."""
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
+) -> Path:
+    """Write an entry, which appears at once and whole, and return it.
+
+    Its name has the digests of the very bytes that were decoded.
+    """
+    if len(listing.sources) != len(listing):  # files of many images, which have to be read apart
+        digests.of(listing.sources)
+    new = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+    noting = replace(listing, items=lambda: map(digests.noting, listing.items()))
     try:
         with (new / _IMAGES).open("wb", buffering=_BLOCK) as file:
 
@@ -178,7 +204,7 @@ def _decode_into(
             facts = decode(
                 settings,
                 part,
-                listing,
+                noting,
                 lambda row: file.write(np.ascontiguousarray(row).data),
                 restart,
                 progress,
@@ -187,17 +213,20 @@ def _decode_into(
             os.fsync(file.fileno())
         written = {"format": _FORMAT, **vars(facts), "checksums": _checksums(new / _IMAGES)}
         text = json.dumps(written)
-        (new / _FACTS).write_text(f"{text}\n{_checksum(text)}", encoding="utf-8")
+        (new / _FACTS).write_text(f"{text}\n{_digest(text)}", encoding="utf-8")
+        entry = folder / _name(wanted, digests, listing)
+        shutil.rmtree(entry, ignore_errors=True)  # a damaged one
         new.rename(entry)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+    return entry
 
 
 def _open(entry: Path) -> StoredImages | None:
     """Return the images of an entry, None without one and for one that is damaged."""
     try:
         text, _, checksum = (entry / _FACTS).read_text(encoding="utf-8").partition("\n")
-        if checksum != _checksum(text):
+        if checksum != _digest(text):
             return None
         written = json.loads(text)
         chosen = written["is_validation"]
@@ -224,10 +253,6 @@ def _open(entry: Path) -> StoredImages | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return stored
-
-
-def _checksum(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _checksums(path: Path) -> list[int]:
@@ -258,8 +283,20 @@ def _make_room(folder: Path) -> None:
         if total <= _MOST_BYTES and time.time() - when <= _MOST_SECONDS:
             break
         shutil.rmtree(entry, ignore_errors=True)
-        (folder / f"{entry.name}.lock").unlink(missing_ok=True)
         total -= size
+    left = {entry.name.partition("-")[0] for entry in folder.glob("*-*")}
+    locks = [lock for lock in folder.glob("*.lock") if lock.stem not in left]
+    for other in [*folder.glob(_DIGESTS.format("*")), *locks]:
+        if _age(other) > _MOST_SECONDS:
+            other.unlink(missing_ok=True)
     for new in folder.glob(".new-*"):  # of a process that was killed
-        if time.time() - new.stat().st_mtime > _MOST_SECONDS / 30:
-            shutil.rmtree(new, ignore_errors=True)
+        if _age(new) > _MOST_SECONDS / 30:
+            new.unlink() if new.is_file() else shutil.rmtree(new, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    """Return the seconds since a file was written or used, 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -101,9 +101,19 @@ def read_image(path: Path, options: ReadOptions = ReadOptions()) -> ImageFile:
         Exception: The file is damaged: decoders raise many kinds.
         MemoryError: The image does not fit into memory.
     """
+    return decode_image(read_content(path), options)
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of ``path``.
+
+    Raises:
+        ImageFileError: It is no file.
+        OSError: It cannot be read.
+    """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageFileError("is not a file")  # a folder, or a pipe, which would block
-    return decode_image(path.read_bytes(), options)
+    return path.read_bytes()
 
 
 def decode_image(content: bytes, options: ReadOptions = ReadOptions()) -> ImageFile:

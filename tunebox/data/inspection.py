@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -17,6 +18,7 @@ from tunebox.data.decode import (
     describe,
     read_item,
 )
+from tunebox.data.image_cache import is_cached, known_digests
 from tunebox.data.image_file import ImageInfo
 from tunebox.data.listing import Item, Listing
 from tunebox.data.pixels import common_bits
@@ -75,7 +77,15 @@ def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> In
     """
     parts: list[SplitPart] = ["train", "test"] if settings.has_test_part else ["train"]
     listings = {part: settings.listing(part) for part in parts}
-    items = chain.from_iterable(listing.items() for listing in listings.values())
+    digests = {
+        part: known_digests(settings, listing)
+        for part, listing in listings.items()
+        if is_cached(settings, listing)
+    }
+    items = chain.from_iterable(
+        map(digests[part].noting, listing.items()) if part in digests else listing.items()
+        for part, listing in listings.items()
+    )
     labels = [label for listing in listings.values() for label in listing.labels]
     bad: list[BadFile] = []
     seen: list[_Seen | None] = []
@@ -83,6 +93,9 @@ def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> In
     for label, read in zip(labels, results, strict=True):
         bad += [read.bad] if read.bad else []
         seen.append(None if read.result is None else _Seen(read.name, label, *read.result))
+    for noted in digests.values():  # the cache need not read for them once more
+        with suppress(OSError):
+            noted.save()
     check_bad_files(settings, bad, len(labels))
     num_train = len(listings["train"])
     kept = [place for place, one in enumerate(seen[:num_train]) if one is not None]

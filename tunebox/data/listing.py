@@ -16,7 +16,7 @@ from tunebox.data.image_file import (
     ReadOptions,
     decode_image,
     image_of_array,
-    read_image,
+    read_content,
 )
 from tunebox.errors import DataError
 
@@ -47,7 +47,11 @@ class FileItem:
 
     def read(self, options: ReadOptions) -> ImageFile:
         """Return the image in the file."""
-        return read_image(self.path, options)
+        return decode_image(self.content(), options)
+
+    def content(self) -> bytes:
+        """Return the bytes of the file; raises what `read_content` raises."""
+        return read_content(self.path)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tunebox.data.decode import decode
-from tunebox.data.image_cache import stored_images
+from tunebox.data.image_cache import is_cached, stored_images
 from tunebox.data.image_set import ImageSet
 from tunebox.data.stored_set import AnyImageSet, StoredSet
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tunebox.data.picture_settings import PictureSettings
     from tunebox.data.read_files import Progress
     from tunebox.data.settings import SplitPart
-
-_SMALL = 1 << 20  # bytes that are decoded as fast as they are found in the cache
-_USUAL_SIDE = 64  # of images whose size is not known before they are read
 
 
 def open_pictures(
@@ -34,7 +31,7 @@ def open_pictures(
         DataError: As `decode` and `stored_images`.
     """
     listing = settings.listing(part)
-    if len(listing) * 3 * (settings.image_side or _USUAL_SIDE) ** 2 <= _SMALL:
+    if not is_cached(settings, listing):
         return _in_memory(settings, part, listing)
     stored = stored_images(settings, part, listing, progress)
     facts = stored.facts

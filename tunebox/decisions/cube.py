@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tunebox.decisions.priors import by_prior, log_prior
 from tunebox.pareto.objectives import FloatArray
-from tunebox.spec.sample import value_at
+from tunebox.spec.sample import quantile_of, value_at
 from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
 
 INACTIVE = 0.5  # the features of a leaf in a branch that was not chosen
@@ -52,7 +53,7 @@ class Cube:
         known = np.full(len(self._leaves), np.nan)
         for path, value in values.items():
             place = self._place[path]
-            known[self._first_with[place]] = _quantile(self._leaves[place].distribution, value)
+            known[self._first_with[place]] = quantile_of(self._leaves[place].distribution, value)
         return np.asarray(known[self._first_with], dtype=np.float64)
 
     def settings(self, quantiles: FloatArray, given: Mapping[str, Scalar]) -> Values:
@@ -80,6 +81,29 @@ class Cube:
     ) -> FloatArray:
         """Return random quantiles ``(count, L)``, with the settings ``given`` in their place."""
         return self._with_given(generator.random((count, len(self._leaves))), given)
+
+    def expected(
+        self, generator: np.random.Generator, count: int, given: Mapping[str, Scalar]
+    ) -> FloatArray:
+        """Return quantiles ``(count, L)`` drawn from the priors; those without one are random."""
+        points = generator.random((count, len(self._leaves)))
+        for place, leaf in enumerate(self._leaves):
+            points[:, place] = by_prior(leaf, points[:, place])
+        return self._with_given(points, given)
+
+    @property
+    def has_priors(self) -> bool:
+        """Whether a leaf has a prior."""
+        return any(leaf.prior is not None for leaf in self._leaves)
+
+    def log_prior(self, quantiles: FloatArray) -> FloatArray:
+        """Return how the priors of active leaves see quantiles ``(N, L)``: ``(N,)``, at most 0."""
+        active = self._active(quantiles)
+        columns = [
+            np.where(active[:, place], log_prior(leaf, np.nan_to_num(quantiles[:, place])), 0.0)
+            for place, leaf in enumerate(self._leaves)
+        ]
+        return np.asarray(np.sum(columns, axis=0), dtype=np.float64)
 
     def neighbours(
         self,
@@ -113,7 +137,7 @@ class Cube:
     def _with_given(self, quantiles: FloatArray, given: Mapping[str, Scalar]) -> FloatArray:
         for path, value in given.items():
             place = self._place[path]
-            quantiles[:, place] = _quantile(self._leaves[place].distribution, value)
+            quantiles[:, place] = quantile_of(self._leaves[place].distribution, value)
         return quantiles
 
     def _active(self, quantiles: FloatArray) -> Mask:
@@ -156,21 +180,6 @@ def _width(distribution: Distribution) -> int:
 
 def _index(quantiles: FloatArray, count: int) -> NDArray[np.intp]:
     return np.minimum((np.nan_to_num(quantiles) * count).astype(np.intp), count - 1)
-
-
-def _quantile(distribution: Distribution, value: Scalar) -> float:
-    """Return a quantile at which ``value`` is, in the middle of those of an option or integer."""
-    if isinstance(distribution, Choice):
-        accepted = distribution.accept(value)
-        same = [option is accepted for option in distribution.options]
-        return (same.index(True) + 0.5) / len(same)
-    assert isinstance(value, int | float)
-    low, high = float(distribution.low), float(distribution.high)
-    if distribution.integer and not distribution.log:
-        return (value - low + 0.5) / (high - low + 1)
-    if distribution.log:
-        low, high, value = math.log(low), math.log(high), math.log(value)
-    return min((value - low) / (high - low), _BELOW_ONE)
 
 
 def _features(distribution: Distribution, quantiles: FloatArray) -> FloatArray:

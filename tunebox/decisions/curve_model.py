@@ -17,6 +17,7 @@ continued, follows [Swersky2014]; formulas of Gaussian processes are those of [R
     Press 2006, algorithms 2.1 and 5.1.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -107,17 +108,24 @@ class CurveModel:
         self._weights = cho_solve((self._root, True), reports - self._mean, check_finite=False)
         self._expected = Places(places.features[:0], places.times[:0], places.trials[:0])
 
-    def expect(self, places: Places) -> None:
-        """Count reports at ``places`` as known to come: predictions there are no news."""
+    @property
+    def noise_deviation(self) -> float:
+        """The standard deviation of the noise of a report."""
+        return math.sqrt(_noise(self._parameters))
+
+    def expecting(self, places: Places) -> "CurveModel":
+        """Return the model with reports at ``places`` known to come: they are no news there."""
         if len(places) == 0:
-            return
+            return self
         across = _covariance(self._parameters, self._places, places)
         within = _covariance(self._parameters, places, places)
         side = solve_triangular(self._root, across, lower=True, check_finite=False)
         corner = _root(within - side.T @ side, _noise(self._parameters))
         above = np.zeros((len(self._root), len(corner)))
-        self._root = np.block([[self._root, above], [side.T, corner]])
-        self._expected = places
+        model = copy.copy(self)
+        model._root = np.block([[self._root, above], [side.T, corner]])
+        model._expected = places
+        return model
 
     def mean(self, places: Places) -> FloatArray:
         """Return the expected reports without noise, ``(M,)``."""

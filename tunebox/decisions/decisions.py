@@ -1,6 +1,7 @@
 """The two decisions of a search, as pure functions of what was reported: no Ray, no clock."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tunebox.decisions.method import SearchMethod, Verdict
 from tunebox.decisions.own_sampler import OwnSampler
@@ -14,6 +15,9 @@ from tunebox.pareto.rungs import Ladder
 from tunebox.parts.code import CodeFinder, is_reference
 from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.space import Space, Values
+
+if TYPE_CHECKING:
+    from tunebox.decisions.model_scheduler import ModelScheduler
 
 _NO_CONSTRAINTS = Constraints()
 
@@ -47,6 +51,7 @@ class Decisions(SearchMethod):
         self._constraints = constraints
         self._start = tuple(start)
         self._num_trials = 0
+        self._scheduler: ModelScheduler | None = None
         self._max_epochs = search.max_epochs
         self._ladder = Ladder(
             search.first_rung, search.max_epochs, search.reduction_factor, search.front_rule
@@ -59,15 +64,7 @@ class Decisions(SearchMethod):
         elif search.sampler in ("random", "qmc"):
             self._sampler = PointSampler(search.sampler, space, search.seed)
         elif search.sampler == "gp":
-            from tunebox.decisions.gp_sampler import GpSampler  # SciPy is slow to import
-
-            self._sampler = GpSampler(
-                space,
-                self.rungs,
-                objectives.reference_costs,
-                search.seed,
-                num_bounds=constraints.num_bounds,
-            )
+            self._use_model(space, search)
         else:
             self._sampler = RungSampler(
                 space,
@@ -77,6 +74,24 @@ class Decisions(SearchMethod):
                 name=search.sampler,
                 num_bounds=constraints.num_bounds,
             )
+
+    def _use_model(self, space: Space, search: SearchSettings) -> None:
+        from tunebox.decisions import gp_sampler, model_scheduler  # SciPy is slow to import
+
+        is_scheduler = search.scheduler == "model"
+        self._sampler = sampler = gp_sampler.GpSampler(
+            space,
+            self.rungs,
+            self._objectives.reference_costs,
+            search.seed,
+            num_bounds=self._constraints.num_bounds,
+            first_trials=(model_scheduler if is_scheduler else gp_sampler).FIRST_TRIALS,
+        )
+        if is_scheduler:
+            self._scheduler = model_scheduler.ModelScheduler(
+                self._ladder, sampler, search.max_epochs, search.max_paused
+            )
+            self.rungs = sampler.modelled_epochs
 
     def suggest(self, trial_id: str) -> Values:
         """Return settings for the next trial; they count once it is adopted.
@@ -89,6 +104,8 @@ class Decisions(SearchMethod):
     def adopt(self, trial_id: str, values: Values) -> None:
         """Record the next trial with its settings."""
         self._num_trials += 1
+        if self._scheduler is not None:
+            self._scheduler.adopt(values)
         self._sampler.adopt(trial_id, values)
 
     def learn(self, trial: TrialRecord) -> None:
@@ -117,6 +134,8 @@ class Decisions(SearchMethod):
         violations = self._constraints.violations(metrics)
         if is_lost(metrics):
             return Verdict.STOP
+        if self._scheduler is not None:
+            return self._scheduler.report(trial_id, epoch, costs, violations)
         self._sampler.tell(trial_id, epoch, costs, violations)
         goes_on = self._ladder.report(trial_id, epoch, costs, total_violation(violations))
         return Verdict.CONTINUE if goes_on and epoch < self._max_epochs else Verdict.STOP
@@ -124,3 +143,22 @@ class Decisions(SearchMethod):
     def end(self, trial_id: str, failed: bool) -> None:
         """Record the end of a trial; ``failed`` if it failed or diverged."""
         self._sampler.end(trial_id, failed)
+        if self._scheduler is not None:
+            self._scheduler.end(trial_id)
+
+    def choose_paused(self) -> str | None:
+        """Return the paused trial that goes on, None to start a new one."""
+        return None if self._scheduler is None else self._scheduler.choose_paused()
+
+    def choose_superfluous(self) -> str | None:
+        """Return a paused trial that is to end, as there are too many."""
+        return None if self._scheduler is None else self._scheduler.choose_superfluous()
+
+    def why_stopped(self, trial_id: str) -> str | None:
+        """Return why a trial was stopped, where a model decided it."""
+        return None if self._scheduler is None else self._scheduler.why_stopped(trial_id)
+
+    def promote(self, trial_id: str) -> None:
+        """Record that a paused trial goes on."""
+        if self._scheduler is not None:
+            self._scheduler.promote(trial_id)

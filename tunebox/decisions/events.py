@@ -45,6 +45,7 @@ class Reported:
     trial_id: str
     report: Report
     node: str | None
+    memory: int | None = None  # bytes that its process took, if no trial took as many before
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,10 @@ def apply_to_log(log: TrialLog, event: Event) -> None:
             return
     record = log.trials[event.trial_id]
     match event:
-        case Reported(_, report, node):
+        case Reported(_, report, node, memory):
             record.history.append(report)
             record.node = node
+            log.memory = max(log.memory, memory or 0)
         case Paused():
             record.state = TrialState.PAUSED
         case Ended(_, state, reason, time):

@@ -18,8 +18,9 @@ class Verdict(Enum):
 class SearchMethod(ABC):
     """The decisions of a search, as functions of its events: no Ray, no clock, no file.
 
-    ``suggest`` and ``choose_paused`` change nothing. The other calls come in the order in which
-    things happened, so that a resumed search decides as the search did.
+    ``suggest``, ``choose_paused``, ``choose_superfluous`` and ``why_stopped`` change nothing. The
+    other calls come in the order in which things happened, so that a resumed search decides as the
+    search did.
 
     Attributes:
         rungs: Epochs at which a trial may end or pause unless it fails, ascending.
@@ -40,6 +41,14 @@ class SearchMethod(ABC):
 
     def choose_paused(self) -> str | None:
         """Return the paused trial that a free worker goes on with, None to start a new one."""
+        return None
+
+    def choose_superfluous(self) -> str | None:
+        """Return a paused trial that is to end, None while there are not too many."""
+        return None
+
+    def why_stopped(self, trial_id: str) -> str | None:
+        """Return why a trial that reports no more was stopped, None where it is plain."""
         return None
 
     def promote(self, trial_id: str) -> None:  # noqa: B027

@@ -1,9 +1,13 @@
-"""Settings that do not depend on the reports: drawn at random, or spread evenly."""
+"""Settings that do not depend on the reports: drawn at random, or spread evenly.
+
+A leaf with a prior is drawn near its centre.
+"""
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from tunebox.decisions.priors import by_prior
 from tunebox.decisions.samplers import Reports, seed_of
 from tunebox.decisions.trials import TrialState
 from tunebox.pareto.objectives import FloatArray
@@ -34,8 +38,11 @@ class PointSampler:
 
     def settings(self, number: int, given: Mapping[str, Scalar]) -> Values:
         """Return point ``number``, from 0, as settings, with those ``given`` in their place."""
-        paths = (leaf.path for leaf in self._space.leaves)
-        point = dict(zip(paths, self._point(number), strict=True))
+        leaves = self._space.leaves
+        point = {
+            leaf.path: float(by_prior(leaf, np.array([coordinate]))[0])
+            for leaf, coordinate in zip(leaves, self._point(number), strict=True)
+        }
         return self._space.draw(
             lambda leaf: (
                 given[leaf.path]

@@ -197,6 +197,8 @@ class SearchState:
     def result_of(self, trial_id: str, time: float) -> Ended:
         """Return the end of a trial that reports no more and did not fail."""
         state, reason = ended_state(self.log.trials[trial_id], self._search.max_epochs)
+        if state is TrialState.STOPPED:
+            reason = self.method.why_stopped(trial_id)
         return Ended(trial_id, state, reason, time)
 
     def _take_up(self) -> list[Command]:

@@ -22,7 +22,7 @@ class TrialState(str, Enum):
     RUNNING = "running"
     FINISHED = "finished"  # trained to max_epochs
     PAUSED = "paused"  # at a rung: it may go on from its checkpoint
-    STOPPED = "stopped"  # at a rung, by successive halving
+    STOPPED = "stopped"  # at a rung, by the scheduler
     DIVERGED = "diverged"  # its loss or a metric was not finite
     COLLAPSED = "collapsed"  # its loss exploded, and its accuracy is that of a guess
     FAILED = "failed"  # by an exception or a lost worker
@@ -96,6 +96,7 @@ class TrialLog:
         self.planned: dict[str, Values] = {}  # the settings of all trials, started or not
         self.seeds: dict[str, int] = {}  # of trials with a seed of their own
         self.trials: dict[str, TrialRecord] = {}
+        self.memory = 0  # bytes that the process of a trial took at most, 0 if not measured
         self._results = _Results(objectives, self.constraints)
 
     def count(self, state: TrialState) -> int:

@@ -146,6 +146,9 @@ class RunningSearch:
 
     def next_trial(self) -> TrialStart | None:
         """Return the trial that a free worker is to run; None if there is none for now."""
+        # an end, not a command: no worker has the trial
+        while (superfluous := self._state.method.choose_superfluous()) is not None:
+            self.ended(superfluous)
         if not self._waiting:
             event = self._state.next_event()
             if event is None:
@@ -182,14 +185,29 @@ class RunningSearch:
             self._emit(Started(trial_id, self._now()))
 
     def reported(
-        self, trial_id: str, epoch: int, metrics: dict[str, float], node: str | None
+        self,
+        trial_id: str,
+        epoch: int,
+        metrics: dict[str, float],
+        node: str | None,
+        memory: int | None = None,
     ) -> Command:
-        """Record a report and return what the trial does next."""
+        """Record a report and return what the trial does next.
+
+        Args:
+            trial_id: The trial.
+            epoch: Epochs that it has trained.
+            metrics: By name.
+            node: Name of the node that it ran on.
+            memory: Bytes that its process has taken so far, None if they are not known.
+        """
         record = self.log.trials[trial_id]
         if epoch != record.epochs + 1:  # repeated after a restart
             return Continue(trial_id)
         report = Report(epoch, metrics, self._now())
-        (command,) = self._emit(Reported(trial_id, report, node))
+        is_largest = memory is not None and memory > self.log.memory
+        event = Reported(trial_id, report, node, memory if is_largest else None)
+        (command,) = self._emit(event)
         return command
 
     def paused(self, trial_id: str) -> None:
@@ -223,9 +241,12 @@ class RunningSearch:
             self._tell(observer, None)
 
     def finish(self, is_interrupted: bool) -> None:
-        """End the trials that still run or are paused, and emit the end of the search."""
+        """End the trials that still run or are paused, and emit the end of the search.
+
+        Where a budget is spent, what the paused trials reported last is their result.
+        """
         now = self._now()
-        is_cut_short = is_interrupted or self._ending.reason is not None
+        is_cut_short = is_interrupted or self._ending.trouble is not None
         for trial_id, record in list(self.log.trials.items()):
             if record.state is TrialState.RUNNING:
                 self._emit(Ended(trial_id, TrialState.INTERRUPTED, None, now))

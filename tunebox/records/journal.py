@@ -275,8 +275,9 @@ def event_to_json(event: Event) -> dict[str, Any]:
             return {"event": "planned", "trial": trial, "settings": settings, "seed": seed}
         case Started(trial, time):
             return {"event": "started", "trial": trial, "time": time}
-        case Reported(trial, report, node):
-            return {"event": "reported", "trial": trial, **vars(report), "node": node}
+        case Reported(trial, report, node, memory):
+            reported = {"event": "reported", "trial": trial, **vars(report), "node": node}
+            return reported if memory is None else {**reported, "memory": memory}
         case Paused(trial, time):
             return {"event": "paused", "trial": trial, "time": time}
         case Promoted(trial):
@@ -314,7 +315,10 @@ def event_from_json(entry: Mapping[str, Any]) -> Event:
         case "reported":
             metrics = {str(name): float(value) for name, value in entry["metrics"].items()}
             report = Report(int(entry["epoch"]), metrics, float(entry["time"]))
-            return Reported(trial_id, report, _text(entry["node"]))
+            memory = entry.get("memory")
+            return Reported(
+                trial_id, report, _text(entry["node"]), None if memory is None else int(memory)
+            )
         case "paused":
             return Paused(trial_id, float(entry["time"]))
         case "promoted":

@@ -26,6 +26,8 @@ class SearchOptions(TypedDict, total=False):
     reduction_factor: int
     front_rule: FrontRule
     sampler: Literal["tpe", "nsga2", "gp", "qmc", "random"] | str
+    scheduler: Literal["ladder", "model"]
+    max_paused: int
     warm_start: list[str]
     seed: int
     cpus_per_trial: float | Literal["node"]

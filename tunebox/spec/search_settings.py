@@ -127,6 +127,17 @@ class SearchSettings(Settings):
         description="Method that suggests the settings of each trial; file.py:name is your own "
         "function.",
     )
+    scheduler: Annotated[Literal["ladder", "model"], Option(replayable=True)] = Field(
+        "ladder",
+        description="Method that decides which trials continue; model needs `sampler` gp.",
+    )
+    max_paused: Annotated[int, Option(resumable=True, replayable=True)] = Field(
+        16,
+        ge=0,
+        le=_MOST_TRIALS,
+        description="Maximum number of paused trials with `scheduler` model; their checkpoints are "
+        "kept.",
+    )
     warm_start: Annotated[list[str], Option(metavar="NAME", default="none")] = Field(
         default_factory=list,
         description="Earlier search in `out` whose trials the sampler learns from; "
@@ -205,6 +216,15 @@ class SearchSettings(Settings):
                 f"min_epochs must be at most max_epochs, got min_epochs={self.min_epochs} "
                 f"and max_epochs={self.max_epochs}: lower search/min_epochs in the file, or take "
                 "it out for a quarter of max_epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scheduler_has_a_model(self) -> Self:
+        if self.scheduler == "model" and self.sampler != "gp":
+            raise ValueError(
+                f"scheduler: model decides by the model of sampler: gp, got sampler: "
+                f"{self.sampler}: set sampler to gp, or scheduler to ladder"
             )
         return self
 

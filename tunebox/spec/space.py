@@ -8,7 +8,7 @@ paths that its settings had in the search.
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from tunebox.spec.yaml_source import YamlSource
@@ -18,6 +18,8 @@ Values: TypeAlias = dict[str, Scalar]  # value by path of each active leaf
 
 _RANGES = ("uniform", "log_uniform", "int_uniform", "log_int_uniform")
 DISTRIBUTIONS = (*_RANGES, "choice")
+PRIOR = "prior"  # beside a distribution
+CONFIDENCES = ("low", "medium", "high")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,14 @@ Distribution: TypeAlias = Range | Choice
 
 
 @dataclass(frozen=True)
+class Prior:
+    """What a person expects of a setting: a good value, and how sure that is."""
+
+    center: Scalar
+    confidence: str  # one of `CONFIDENCES`
+
+
+@dataclass(frozen=True)
 class Leaf:
     """A searched setting."""
 
@@ -87,6 +97,7 @@ class Leaf:
     condition: tuple[
         tuple[str, str], ...
     ]  # (path of a choice, branch) pairs that must all be chosen
+    prior: Prior | None = None
 
     def is_active(self, values: Mapping[str, Scalar]) -> bool:
         """Return whether ``values`` choose every branch on the path to this leaf."""
@@ -178,18 +189,47 @@ class Space:
                 key: self._parse(value, f"{path}/{key}".lstrip("/"), condition)
                 for key, value in node.items()
             }
-        if len(node) != 1:
+        alone = {key: value for key, value in node.items() if key != PRIOR}
+        if len(alone) != 1:
             raise self._source.error(
-                path, f"a distribution stands alone, got the keys {', '.join(map(str, node))}"
+                path,
+                "a distribution stands alone or with a prior, got the keys "
+                f"{', '.join(map(str, node))}",
             )
-        [(kind, value)] = node.items()
+        [(kind, value)] = alone.items()
         if kind == "choice" and isinstance(value, dict):
-            return self._parse_branches(value, path, condition)
+            branches = self._parse_branches(value, path, condition)
+            self._add_prior(node, path)
+            return branches
         distribution = (
             self._choice(value, path) if kind == "choice" else self._range(kind, value, path)
         )
         self._leaves[path] = Leaf(path, distribution, condition)
+        self._add_prior(node, path)
         return self._leaves[path]
+
+    def _add_prior(self, node: dict[str, Any], path: str) -> None:
+        """Give the leaf at ``path`` the prior that stands beside its distribution, if one does."""
+        if PRIOR not in node:
+            return
+        prior, where = node[PRIOR], f"{path}/{PRIOR}"
+        known = ("center", "confidence")
+        if not isinstance(prior, dict) or "center" not in prior or set(prior) - set(known):
+            needs = "{center: a good value, confidence: low, medium or high}"
+            raise self._source.error(where, f"needs {needs}, got {prior!r}")
+        confidence = prior.get("confidence", "medium")
+        if confidence not in CONFIDENCES:
+            raise self._source.error(
+                f"{where}/confidence", f"needs {', '.join(CONFIDENCES)}, got {confidence!r}"
+            )
+        leaf = self._leaves.get(path)
+        if leaf is None:
+            raise self._source.error(where, "a choice with one branch is not searched")
+        try:
+            center = leaf.distribution.accept(prior["center"])
+        except ValueError as error:
+            raise self._source.error(f"{where}/center", str(error)) from error
+        self._leaves[path] = replace(leaf, prior=Prior(center, confidence))
 
     def _parse_branches(
         self, branches: dict[str, Any], path: str, condition: tuple[tuple[str, str], ...]

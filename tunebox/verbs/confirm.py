@@ -178,7 +178,8 @@ class _Confirmation:
         looks = describe_looks(self._searched.name, read_looks(self._searched))
         if looks is not None:
             callbacks.note(looks)
-        with prepared_executor(self._spec, num_trials, callbacks.note) as (spec, report):
+        measured = max(self._log.memory, state.log.memory)
+        with prepared_executor(self._spec, num_trials, callbacks.note, measured) as (spec, report):
             cut_journal(self._folder.journal, journal)
             remove_unfinished(self._folder.root)
             if num_trials:

@@ -24,9 +24,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def prepared_executor(
-    spec: SearchSpec, num_trials: int, note: Callable[[str], None]
+    spec: SearchSpec, num_trials: int, note: Callable[[str], None], measured: int = 0
 ) -> Iterator[tuple[SearchSpec, "NodeReport"]]:
     """Join or start Ray when there are trials to run, and prepare the nodes for them.
+
+    Args:
+        spec: The search.
+        num_trials: How many trials there are to run.
+        note: Called with lines for the person who runs the search.
+        measured: Bytes that a trial took before a resume, 0 if none ran.
 
     Yields:
         The search with the resources of a trial as numbers, and the report about the nodes.
@@ -42,13 +48,13 @@ def prepared_executor(
         inspection = _inspect_data(spec, note)
         yield spec, NodeReport(bad_files=[] if inspection is None else inspection.bad)
     else:
-        with _prepared_cluster(spec, note) as prepared:
+        with _prepared_cluster(spec, note, measured) as prepared:
             yield prepared
 
 
 @contextmanager
 def _prepared_cluster(
-    spec: SearchSpec, note: Callable[[str], None]
+    spec: SearchSpec, note: Callable[[str], None], measured: int
 ) -> Iterator[tuple[SearchSpec, "NodeReport"]]:
     from tunebox.engine.nodes.capacity import (
         check_capacity,
@@ -56,7 +62,7 @@ def _prepared_cluster(
         trial_resources,
     )
     from tunebox.engine.nodes.cluster import connect, would_start_ray
-    from tunebox.engine.nodes.memory import fit_into_memory
+    from tunebox.engine.nodes.memory import fit_into_memory, memory_of_nodes
     from tunebox.engine.nodes.preparation import inspect_on_a_node, prepare_nodes
 
     joins = not would_start_ray(spec.search.address)
@@ -73,7 +79,8 @@ def _prepared_cluster(
             inspection = inspect_on_a_node(request, data, report.excluded)
             note_inspection(inspection, note)
         report.bad_files.extend(inspection.bad)
-        limit, line = fit_into_memory(spec, request, inspection, report.excluded)
+        report.memory.extend(memory_of_nodes(request, report.excluded))
+        limit, line = fit_into_memory(spec, request, inspection, report.memory, measured)
         report.notes.extend(filter(None, [waits, line]))
         for line in (f"{spec.search.name}: {cluster}", *report.notes):
             note(line)
@@ -98,7 +105,7 @@ def make_executor(
         return InProcessExecutor(spec, rungs, root)
     from tunebox.engine.ray.executor import RayTuneExecutor
 
-    return RayTuneExecutor(spec, rungs, root, report.excluded)
+    return RayTuneExecutor(spec, rungs, root, report.excluded, report.memory)
 
 
 def autoscaler_observers(spec: SearchSpec, num_trials: int) -> list[Observer]:

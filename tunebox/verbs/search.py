@@ -157,7 +157,8 @@ def _resume(
                 f"    # {state.budget.go_on()}"
             )
         num_trials = 0 if reason else state.num_left
-        with prepared_executor(spec, num_trials, callbacks.note) as (spec, report):
+        measured = state.log.memory
+        with prepared_executor(spec, num_trials, callbacks.note, measured) as (spec, report):
             cut_journal(folder.journal, journal)
             remove_unfinished(folder.root)
             if num_trials:

@@ -11,10 +11,13 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
 from tests.command_line import run_tunebox
+from tests.engine.make_running import make_running
 from tests.engine.ray.test_lost_trials import LocalTrial
-from tunebox.engine.ray.executor import Slots
+from tunebox.engine.nodes.memory import NodeMemory
+from tunebox.engine.ray.executor import TuneCallback
 from tunebox.engine.ray.lost_trials import ran_out_of_memory, reason
 from tunebox.engine.ray.memory_kills import memory_kills_as_lost_actors
+from tunebox.engine.ray.slots import Slots
 
 LOOP = """\
 import time
@@ -70,6 +73,36 @@ def test_fewer_trials_run_after_each_loss_but_one() -> None:
     assert slots.lower()
     assert slots.limit == 1
     assert not slots.lower()
+
+
+def test_fewer_trials_run_once_one_was_measured() -> None:
+    node = NodeMemory("a", num_trials=4, used=0, total=20, allowed=19)
+    slots = Slots(None, {"a", "b", "c"}, [node])
+    assert slots.fit(4, num_trials=9) is None  # all four have room
+    assert slots.limit is None
+    line = slots.fit(9, num_trials=9)
+    assert line is not None
+    assert line.startswith("2 trials run at once from now on: one took ")
+    assert slots.fit(9, num_trials=9) is None  # said once
+    assert slots.fit(5, num_trials=9) is None
+    assert slots.limit == 2
+    assert slots.are_taken
+    assert Slots(None, {"a"}).fit(9, num_trials=9) is None  # of nodes that are not known
+
+
+def test_a_callback_says_it() -> None:
+    made = make_running()
+    slots = Slots(None, nodes=[NodeMemory("a", num_trials=4, used=0, total=20, allowed=19)])
+    callback = TuneCallback(made.search, slots, num_trials=9)
+    callback.on_step_end(0, [])
+    assert made.noting.notes == []
+    trial_id = made.start()
+    metrics = {"clean_accuracy": 0.5, "noisy_accuracy": 0.5}
+    made.search.reported(trial_id, 1, metrics, "node", 9)
+    for _ in range(2):
+        callback.on_step_end(0, [])
+    [line] = made.noting.notes
+    assert line.startswith("2 trials run at once from now on")
 
 
 def test_a_task_that_is_ended_for_lack_of_memory_is_a_lost_actor() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.engine.make_running import Made, make_running
 from tests.engine.make_search import make_decisions, make_spec, metrics_at, new_trial
 from tests.engine.ray.ray_trial import RayTrial, ray_trial
-from tunebox.decisions.events import Reported, Started
+from tunebox.decisions.events import Reported, SearchStarted, Started
 from tunebox.decisions.method import Verdict
 from tunebox.decisions.trials import TrialState
 from tunebox.engine.nodes import placement as placement_module
@@ -114,6 +114,25 @@ def test_an_epoch_that_was_reported_is_not_judged_again(
         result = {"epoch": epoch, "metrics": metrics_at(values, epoch)}
         assert scheduler.on_trial_result(None, ray_trial(trial_id), result) == "CONTINUE"
     assert judged == [3]
+
+
+def test_the_journal_has_the_most_memory_that_a_trial_took(
+    scheduler: TuneScheduler, made: Made
+) -> None:
+    trial_id = made.start()
+    values = made.log.planned[trial_id]
+    for epoch, memory in enumerate((None, 5, 5, 4, 7), start=1):
+        result = {"epoch": epoch, "metrics": metrics_at(values, epoch), "peak_memory": memory}
+        scheduler.on_trial_result(None, ray_trial(trial_id), result)
+    reported = [event for event in made.events if isinstance(event, Reported)]
+    assert [event.memory for event in reported] == [None, 5, None, None, 7]
+    assert made.log.memory == 7
+    again = make_running(events=[event for event in made.events if not is_start(event)])
+    assert again.log.memory == 7
+
+
+def is_start(event: Any) -> bool:
+    return isinstance(event, SearchStarted)
 
 
 def test_the_scheduler_follows_the_decisions(scheduler: TuneScheduler, made: Made) -> None:

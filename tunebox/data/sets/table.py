@@ -77,7 +77,7 @@ class TableSettings(PictureSettings):
                 for file, row in zip(files, rows, strict=True)
             ),
             place=str(self.path),
-            sources=(self.path, *files),
+            sources=files,
             is_validation=tuple(parts[row] == "validation" for row in rows)
             if part == "train" and "validation" in parts
             else None,

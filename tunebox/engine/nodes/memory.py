@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunebox.engine.nodes import probes
-from tunebox.engine.nodes.nodes import Resources, alive_nodes, run_on_nodes
+from tunebox.engine.nodes.nodes import Resources, alive_nodes, driver_node_id, run_on_nodes
 from tunebox.errors import ClusterError
 from tunebox.spec.sample import sample_values
 from tunebox.spec.search_spec import SearchSpec
@@ -50,47 +50,54 @@ class NodeMemory:
     def __str__(self) -> str:
         used, total, allowed = (size / 2**30 for size in (self.used, self.total, self.allowed))
         return (
-            f"{self.name} uses {used:.1f} of {total:.1f} GB now, and Ray ends processes above "
-            f"{allowed:.1f} GB"
+            f"{used:.1f} of {total:.1f} GB of {self.name} were in use, and Ray ends processes "
+            f"above {allowed:.1f} GB"
         )
 
 
 def fit_into_memory(
-    spec: SearchSpec, request: Resources, inspection: Inspection, excluded: Collection[str]
+    spec: SearchSpec,
+    request: Resources,
+    inspection: Inspection,
+    nodes: Sequence[NodeMemory],
+    measured: int = 0,
 ) -> tuple[int | None, str | None]:
     """Return how many trials may run at once, and a line if that is fewer than would.
 
-    Trials on GPUs, and those whose memory is not known, are not limited.
+    Trials whose memory is neither measured nor known are not limited.
 
     Args:
         spec: The search.
         request: Resources of a trial.
         inspection: What is known of its images.
-        excluded: Ids of the nodes on which no trial may run.
+        nodes: All nodes on which trials may run; without any, the autoscaler will start some.
+        measured: Bytes that a trial of an earlier process of the search took, 0 if none ran.
 
     Raises:
         ClusterError: No node has room for a single trial.
     """
-    unchanged = spec.search.max_concurrent, None
     estimate = None if request.get("GPU") else _largest(spec, inspection)
-    if estimate is None:
-        return unchanged
-    nodes = _memory_of_nodes(request, excluded)
-    if not nodes:  # the autoscaler will start some
-        return unchanged
-    return choose_limit(estimate, nodes, spec.search.max_concurrent, spec.search.trials)
+    if not nodes or (estimate is None and not measured):
+        return spec.search.max_concurrent, None
+    if estimate is None or measured > estimate.total:
+        need, takes = measured, f"took {measured / 2**30:.1f} GB"
+    else:
+        need, takes = estimate.total, f"takes about {estimate}"
+    return choose_limit(need, takes, nodes, spec.search.max_concurrent, spec.search.trials)
 
 
 def choose_limit(
-    estimate: MemoryEstimate,
-    nodes: list[NodeMemory],
+    need: int,
+    takes: str,
+    nodes: Sequence[NodeMemory],
     max_concurrent: int | None,
     num_trials: int,
 ) -> tuple[int | None, str | None]:
     """Return how many trials may run at once on ``nodes``, and a line if that is fewer.
 
     Args:
-        estimate: What a trial takes.
+        need: Bytes that a trial takes.
+        takes: The same in words.
         nodes: All nodes on which trials may run.
         max_concurrent: The limit of the search, None for none.
         num_trials: How many trials there will be.
@@ -98,22 +105,53 @@ def choose_limit(
     Raises:
         ClusterError: No node has room for a single trial.
     """
-    wanted = min(sum(node.num_trials for node in nodes), num_trials)
-    if max_concurrent is not None:
-        wanted = min(wanted, max_concurrent)
-    fitting = sum(node.room(estimate.total) for node in nodes)
-    largest = max(nodes, key=lambda node: node.allowed - node.used)
+    fitting, wanted = _fitting(need, nodes), _wanted(nodes, max_concurrent, num_trials)
+    largest = _largest_node(nodes)
     if fitting == 0:
         raise ClusterError(
-            f"a trial takes about {estimate}, which no node has: {largest}; {_ADVICE}, or end what "
-            "uses the memory"
+            f"a trial {takes}, which no node has: {largest}; {_ADVICE}, or end what uses the memory"
         )
     if fitting >= wanted:
         return max_concurrent, None
     return fitting, (
-        f"{fitting} instead of {wanted} trials run at once: one takes about {estimate}, and "
-        f"{largest}; for more, {_ADVICE}"
+        f"{fitting} instead of {wanted} trials run at once: one {takes}, and {largest}; for more, "
+        f"{_ADVICE}"
     )
+
+
+def limit_by_measured(
+    need: int, nodes: Sequence[NodeMemory], max_concurrent: int | None, num_trials: int
+) -> tuple[int | None, str | None]:
+    """Return what `choose_limit` does for trials that run already; at least one may.
+
+    Args:
+        need: Bytes that one of them took.
+        nodes: All nodes on which trials may run, as they were before any ran.
+        max_concurrent: The limit so far, None for none.
+        num_trials: How many trials the search has.
+    """
+    fitting = max(1, _fitting(need, nodes))
+    if fitting >= _wanted(nodes, max_concurrent, num_trials):
+        return max_concurrent, None
+    run = "trial runs" if fitting == 1 else "trials run"
+    return fitting, (
+        f"{fitting} {run} at once from now on: one took {need / 2**30:.1f} GB, and before the "
+        f"trials {_largest_node(nodes)}; for more, {_ADVICE}"
+    )
+
+
+def _fitting(need: int, nodes: Sequence[NodeMemory]) -> int:
+    return sum(node.room(need) for node in nodes)
+
+
+def _wanted(nodes: Sequence[NodeMemory], max_concurrent: int | None, num_trials: int) -> int:
+    """Return how many trials run at once if memory is no matter."""
+    most = min(sum(node.num_trials for node in nodes), num_trials)
+    return most if max_concurrent is None else min(most, max_concurrent)
+
+
+def _largest_node(nodes: Sequence[NodeMemory]) -> NodeMemory:
+    return max(nodes, key=lambda node: node.allowed - node.used)
 
 
 def _largest(spec: SearchSpec, inspection: Inspection) -> MemoryEstimate | None:
@@ -134,18 +172,27 @@ def _largest(spec: SearchSpec, inspection: Inspection) -> MemoryEstimate | None:
     return max(filter(None, estimates), key=lambda one: one.total, default=None)
 
 
-def _memory_of_nodes(request: Resources, excluded: Collection[str]) -> list[NodeMemory]:
+def memory_of_nodes(request: Resources, excluded: Collection[str]) -> list[NodeMemory]:
+    """Return the memory of the nodes on which trials may run.
+
+    Args:
+        request: Resources of a trial.
+        excluded: Ids of the nodes on which no trial may run.
+    """
     share = float(os.environ.get("RAY_memory_usage_threshold", _RAY_THRESHOLD))
     nodes = [node for node in alive_nodes() if node.fits(request) and node.node_id not in excluded]
-    results = run_on_nodes(nodes, probes.memory, timeout=_PROBE_SECONDS)
+    if [node.node_id for node in nodes] == [driver_node_id()]:  # no process has to be started
+        found = [(nodes[0], probes.memory())]
+    else:
+        results = run_on_nodes(nodes, probes.memory, timeout=_PROBE_SECONDS)
+        found = [(result.node, result.value) for result in results if result.value is not None]
     return [
         NodeMemory(
-            result.node.name,
-            result.node.capacity(request),
-            result.value["used"],
-            result.value["total"],
-            int(share * result.value["total"]),
+            node.name,
+            node.capacity(request),
+            memory["used"],
+            memory["total"],
+            int(share * memory["total"]),
         )
-        for result in results
-        if result.value is not None
+        for node, memory in found
     ]

@@ -8,6 +8,7 @@ from tunebox.data.inspection import Inspection
 from tunebox.data.read_files import BadFile
 from tunebox.data.settings import DataSettings, inspect_data, prepare_data
 from tunebox.engine.nodes import probes
+from tunebox.engine.nodes.memory import NodeMemory
 from tunebox.engine.nodes.nodes import (
     Node,
     NodeResult,
@@ -32,11 +33,13 @@ class NodeReport:
         excluded: Reason by node id, for nodes on which no trial may run.
         notes: Lines for the person who runs the search.
         bad_files: Images that trials leave out.
+        memory: Memory of the nodes before trials run; empty if it does not matter.
     """
 
     excluded: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     bad_files: list[BadFile] = field(default_factory=list)
+    memory: list[NodeMemory] = field(default_factory=list)
 
 
 def prepare_nodes(request: Resources, out: Path, data: DataSettings | None) -> NodeReport:

@@ -9,8 +9,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,6 +23,7 @@ from tunebox.decisions.state import Pause, Stop
 from tunebox.engine.drive import RunningSearch
 from tunebox.engine.executor import Executor
 from tunebox.engine.nodes.capacity import trial_resources
+from tunebox.engine.nodes.memory import NodeMemory
 from tunebox.engine.nodes.placement import TrialPlacement
 from tunebox.engine.nodes.shared_folder import marked_folder
 from tunebox.engine.ray.lost_trials import (
@@ -35,6 +35,7 @@ from tunebox.engine.ray.lost_trials import (
 from tunebox.engine.ray.memory_kills import memory_kills_as_lost_actors
 from tunebox.engine.ray.not_pickled import NotPickled
 from tunebox.engine.ray.scheduler import TuneScheduler
+from tunebox.engine.ray.slots import Slots
 from tunebox.engine.ray.trainable import TrialTrainable
 from tunebox.engine.worker import trial_task
 from tunebox.records.search_folder import SearchFolder
@@ -62,6 +63,7 @@ class RayTuneExecutor(Executor):
         rungs: tuple[int, ...],
         root: Path,
         excluded: Mapping[str, str] = MappingProxyType({}),
+        memory: Sequence[NodeMemory] = (),
     ) -> None:
         """Remember the search; nothing runs before `run`.
 
@@ -70,18 +72,21 @@ class RayTuneExecutor(Executor):
             rungs: Epochs at which a trial may end or pause.
             root: Folder of the search; every node writes its checkpoints there.
             excluded: Ids of nodes that no trial may run on, with reasons.
+            memory: Memory of all nodes before trials run; empty if it is not known.
         """
         self._spec = spec
         self._rungs = rungs
         self._root = root
         self._excluded = excluded
+        self._memory = memory
 
     def run(self, search: RunningSearch) -> None:
         """Run trials until the search has none left or has a reason to stop."""
         os.environ.update(_RAY_SETTINGS)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are shown by the search
-        slots = Slots(self._spec.search.max_concurrent)
-        placement = TrialPlacement(trial_resources(self._spec.search), self._excluded)
+        settings = self._spec.search
+        slots = Slots(settings.max_concurrent, nodes=self._memory, need=search.log.memory)
+        placement = TrialPlacement(trial_resources(settings), self._excluded)
         with (
             marked_folder(self._root / ".nodes") as mark,
             memory_kills_as_lost_actors(),
@@ -100,38 +105,12 @@ class RayTuneExecutor(Executor):
                 name="ray",
                 storage_path=storage,
                 stop=_Stop(search),
-                callbacks=[TuneCallback(search, slots)],
+                callbacks=[TuneCallback(search, slots, settings.trials)],
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=self._spec.search.max_failures),
+                failure_config=tune.FailureConfig(max_failures=settings.max_failures),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # ours
             )
             tune.Tuner(TrialTrainable, tune_config=tune_config, run_config=run_config).fit()
-
-
-@dataclass
-class Slots:
-    """How many trials may run at once, and which do.
-
-    Attributes:
-        limit: The largest number of trials; None for any.
-        active: Ray's ids of the trials that run or wait to start again.
-    """
-
-    limit: int | None
-    active: set[str] = field(default_factory=set)
-
-    @property
-    def are_taken(self) -> bool:
-        """Whether no further trial may start."""
-        return self.limit is not None and len(self.active) >= self.limit
-
-    def lower(self) -> bool:
-        """Allow one trial less than run now, but one; return whether that changes anything."""
-        lowered = max(1, len(self.active) - 1)
-        if self.limit is not None and self.limit <= lowered:
-            return False
-        self.limit = lowered
-        return True
 
 
 class TuneSearcher(NotPickled, Searcher):  # type: ignore[misc]
@@ -180,8 +159,11 @@ class TuneSearcher(NotPickled, Searcher):  # type: ignore[misc]
 class TuneCallback(NotPickled, Callback):  # type: ignore[misc]
     """Reports starts and ends of Ray's trials to the search, in the driver's only thread."""
 
-    def __init__(self, search: RunningSearch, slots: Slots | None = None) -> None:
+    def __init__(
+        self, search: RunningSearch, slots: Slots | None = None, num_trials: int = 1
+    ) -> None:
         self._search = search
+        self._num_trials = num_trials
         self._slots = Slots(None) if slots is None else slots
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -222,7 +204,10 @@ class TuneCallback(NotPickled, Callback):  # type: ignore[misc]
             self._search.failed(trial_id, why, place, None)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Let observers do their periodic work."""
+        """Count with what trials were measured to take, and let observers do their work."""
+        line = self._slots.fit(self._search.log.memory, self._num_trials)
+        if line is not None:
+            self._search.note(line)
         self._search.tick()
 
 

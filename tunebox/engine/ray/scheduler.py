@@ -104,6 +104,7 @@ class TuneScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
             int(result["epoch"]),
             trial_metrics(result),
             result.get("hostname"),
+            result.get("peak_memory"),
         )
         return str(self.CONTINUE if isinstance(command, Continue) else self.STOP)
 

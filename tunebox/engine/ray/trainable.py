@@ -10,6 +10,7 @@ import ray
 from ray import tune
 
 from tunebox.engine.nodes.probes import storage_error
+from tunebox.engine.ray.process_memory import give_back_large_blocks, peak_memory
 from tunebox.engine.worker import TrialTask, TrialWorker
 from tunebox.errors import DataError, NodeError
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Trains one trial; Ray calls ``step`` until the scheduler says stop.
 
-    A result is that of `TrialWorker.step`. It never says ``done``: Ray would not show it to the
-    scheduler. On a node that lacks the search's folder or its data the result is ``{"unfit":
-    reason, "node_id": ..}``, and the next step raises, so that the trial starts again on another
-    node.
+    A result is that of `TrialWorker.step`, with the bytes that the process has taken as
+    ``peak_memory``. It never says ``done``: Ray would not show it to the scheduler. On a node that
+    lacks the search's folder or its data the result is ``{"unfit": reason, "node_id": ..}``, and
+    the next step raises, so that the trial starts again on another node.
     """
 
     _mark: MarkedFolder | None
@@ -32,6 +33,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepare the trial of a config from `TuneSearcher.suggest`."""
+        give_back_large_blocks()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -51,7 +53,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
                 node_id = ray.get_runtime_context().get_node_id()
                 return {"unfit": str(error), "node_id": node_id}
             self._mark = None
-        return self._worker.step()
+        return {**self._worker.step(), "peak_memory": peak_memory()}
 
     def _begin(self, config: dict[str, Any]) -> None:
         resources = self.trial_resources.required_resources
