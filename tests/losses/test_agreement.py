@@ -45,6 +45,13 @@ def test_known_values(settings: dict[str, Any], expected: float) -> None:
     assert value.item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_known_mean_predictions() -> None:
+    step = step_of(FIRST, FIRST, SECOND)
+    means = torch.stack([copy.logits.softmax(dim=1) for copy in step.copies_of("noisy")]).mean(0)
+    expected = [0.633057, 0.268257, 0.098686, 0.198613, 0.585861, 0.215526]
+    assert means.flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
 def test_known_parts() -> None:
     for row, (expected_kl, expected_entropy) in enumerate(
         [(0.110606, 0.870944), (0.042687, 0.965044)]

@@ -23,8 +23,8 @@ from tests.losses.linear_model import (
 )
 from tests.losses.references import double
 from tunebox.losses.agreement import divergence
-from tunebox.losses.attacks import Ball, ascend
 from tunebox.losses.terms.adversarial import PgdSettings, TradesSettings
+from tunebox.metrics.attacks import Ball, ascend
 from tunebox.metrics.settings import Norm
 
 SIGNS = double([[-1, -1, -1], [1, -1, 1], [1, 1, 1], [-1, 1, -1]])  # of the gradient

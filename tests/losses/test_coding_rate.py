@@ -35,6 +35,7 @@ def test_known_rates_of_the_classes() -> None:
         own = FEATURES[FEATURE_LABELS == k]
         total += len(own) / 4 * rate_of_all(own, 0.5, "theory")
     assert total == pytest.approx(0.888837, abs=1e-6)
+    assert rate_of_all(FEATURES, 0.5, "theory") - total == pytest.approx(0.195118, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 6), (6, 3), (4, 4)])

@@ -161,6 +161,16 @@ def test_finite_on_hard_inputs(settings: TermSettings, hard: str) -> None:
         assert all(gradient.abs().amax() < bound for gradient in found)
 
 
+def test_a_diverged_model_raises_no_exception(settings: TermSettings) -> None:
+    """The search sees the loss, and says that the trial diverged, not that it failed."""
+    model = make_model(settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    images = [random_images(BATCH, n) for n in range(settings.num_copies + 1)]
+    build(settings)(make_step(settings, LABELS, images[0], images[1:], model=model)).backward()
+
+
 def draws(settings: TermSettings) -> bool:
     step = random_step(settings)
     before = step.generator.get_state()
@@ -196,6 +206,63 @@ def test_nothing_is_remembered_across_trials(settings: TermSettings) -> None:
     value = first(random_step(settings, 4))
     first(random_step(settings, 5))
     assert torch.equal(build(settings)(random_step(settings, 4)), value)
+
+
+def test_draws_come_from_the_generator_of_the_step_alone(settings: TermSettings) -> None:
+    values = []
+    for seed in (1, 2):
+        step = random_step(settings, 4)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        values.append(build(settings)(step))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*values)
+
+
+class Graph:
+    """Counts the bytes that the graph of a step holds for its backward."""
+
+    def __init__(self) -> None:
+        self.held = self.most = 0
+
+    def pack(self, tensor: Tensor) -> Held:
+        return Held(self, tensor)
+
+    def add(self, num_bytes: int) -> None:
+        self.held += num_bytes
+        self.most = max(self.most, self.held)
+
+
+class Held:
+    def __init__(self, graph: Graph, tensor: Tensor) -> None:
+        # detached: a graph that holds one of its own outputs would never be freed
+        self.graph, self.tensor = graph, tensor.detach()
+        graph.add(tensor.nbytes)
+
+    def __del__(self) -> None:
+        self.graph.add(-self.tensor.nbytes)
+
+
+def most_held(settings: TermSettings) -> int:
+    """The most bytes that the graph of a step holds, after steps that leave nothing."""
+    term, graph = build(settings), Graph()
+    with torch.autograd.graph.saved_tensors_hooks(graph.pack, lambda held: held.tensor):
+        for number in range(3):
+            graph.most = 0
+            value = term(random_step(settings, number))
+            value.backward()
+            del value
+            assert graph.held == 0  # what the term remembers keeps no graph alive
+    return graph.most
+
+
+def test_memory_of_a_step_is_bounded(settings: TermSettings) -> None:
+    most = most_held(settings)
+    if "steps" in type(settings).model_fields:
+        longer = settings.model_copy(update={"steps": 5 + settings.steps})  # type: ignore[attr-defined]
+        # the loss of a chain is a sum over its images, so the graph of each is kept
+        factor = 5 + settings.steps if settings.kind == "atent" else 1  # type: ignore[attr-defined]
+        assert most_held(longer) <= factor * most
 
 
 def test_half_precision_views_and_autocast_still_give_float32(settings: TermSettings) -> None:

@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from tests.losses.linear_model import BIAS, CONTEXT, IMAGES, LABELS, WEIGHT, as_images, linear_step
 from tests.losses.references import double
-from tunebox.losses.attacks import Ball
 from tunebox.losses.langevin import Chain, chain_loss
 from tunebox.losses.terms.atent import AtentSettings
+from tunebox.metrics.attacks import Ball
 from tunebox.metrics.settings import Norm
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.losses.references import LABELS, LOGITS
 from tunebox.metrics.calibration import NUM_BINS, binned_calibration_error
 from tunebox.metrics.catalogue import COMPUTED, MEASURED, find_metric
 from tunebox.metrics.metric import Metric
@@ -89,6 +90,8 @@ def test_brier_by_hand() -> None:
     logits = torch.tensor([[0.75, 0.25], [0.5, 0.5]]).log()
     # (0.25^2 + 0.25^2 + 0.5^2 + 0.5^2) / 2
     assert value(COMPUTED["noisy_brier"], logits, torch.tensor([0, 1])) == pytest.approx(0.3125)
+    found = value(COMPUTED["clean_brier"], LOGITS.float(), LABELS)
+    assert found == pytest.approx(0.354063, abs=1e-6)
 
 
 def test_every_metric_is_found_by_its_name() -> None:

@@ -145,7 +145,7 @@ def test_correct_times_counts_copies() -> None:
 
 def test_everything_at_once() -> None:
     model, images = tiny_model(slope=1.0), image_set(30)
-    extras = Extras(EXTRA_PARTS, images=10, samples=50)
+    extras = Extras(EXTRA_PARTS, images=10, samples=50, members=image_set(20))
     report = evaluate_robustness(
         model, images, seed=0, device="cpu", curvature_images=10, extras=extras
     )
@@ -162,5 +162,6 @@ def test_everything_at_once() -> None:
         assert all(strong <= weak for strong, weak in zip(apgd, pgd, strict=True))
     certified = [row.accuracy for row in report.rows if row.perturbation == "certified"]
     assert certified == sorted(certified, reverse=True)
-    assert {"mean_corruption_error", "certified/average_radius"} < report.numbers.keys()
+    expected = {"mean_corruption_error", "certified/average_radius", "membership/loss"}
+    assert expected < report.numbers.keys()
     assert all(math.isfinite(value) for value in report.numbers.values())

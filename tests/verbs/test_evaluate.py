@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from tests.data.image_files import png
+from tunebox.data.parts import open_training_parts
 from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.errors import DataError, RecordsError
 from tunebox.models.trained import ModelFormat
 from tunebox.records.evaluation_table import StoredRow, write_evaluation_table
-from tunebox.verbs.evaluate import evaluate, load_test_images
+from tunebox.verbs.evaluate import evaluate, load_members, load_test_images
 
 LEVELS = {"cat": 10, "cow": 20, "dog": 30}  # of the grey pictures of a class
 FORMAT = ModelFormat(1, 4, 4, 3, class_names=tuple(LEVELS))
@@ -55,6 +56,18 @@ def test_labels_are_those_of_the_model_in_whatever_order(root: Path) -> None:
     whole = images.images_at(torch.arange(len(images)))
     assert whole[:, 0, 0, 0].tolist() == expected
     assert notes == []
+
+
+def test_members_are_the_training_images_alone(root: Path) -> None:
+    model = ModelFormat(1, 4, 4, 3, class_names=("dog", "cat", "cow"))
+    data = settings(root, validation_fraction=0.5, label_noise={"kind": "symmetric", "rate": 0.5})
+    members = load_members(data, model)
+    train = open_training_parts(data).train
+    assert len(members) == len(train) == 3
+    assert members.class_names == ("dog", "cat", "cow")
+    assert train.class_names == ("cat", "cow", "dog")
+    expected = [members.class_names.index(train.class_names[label]) for label in train.labels]
+    assert members.labels.tolist() == expected  # those that were trained on, wrong ones too
 
 
 def test_a_class_that_is_gone_is_noted(root: Path) -> None:

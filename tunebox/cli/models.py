@@ -127,8 +127,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="PART",
-            help="Additional measurements: corruptions, attacks, certified, correct_times, or "
-            "all; may be given several times.",
+            help="Additional measurements: corruptions, attacks, certified, correct_times, "
+            "membership, or all; may be given several times.",
             show_default=False,
         ),
     ] = None,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tunebox.losses.attacks import Ball, normal_like
+from tunebox.metrics.attacks import Ball, normal_like
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tunebox.losses.attacks import Ball
 from tunebox.losses.context import BatchNorm, StepContext
 from tunebox.losses.labels import at_label
-from tunebox.metrics.attacks import gradient
+from tunebox.metrics.attacks import Ball, gradient
 from tunebox.models.layers import unit_rows
 
 _SMALLEST = 1e-20  # a probability below it counts as this

@@ -1,10 +1,10 @@
-"""Accuracy under an attack that chooses its step sizes itself.
+"""Accuracy under attacks that choose their step sizes themselves.
 
 [Croce2020] F. Croce and M. Hein. Reliable evaluation of adversarial robustness with an ensemble of
-    diverse parameter-free attacks. ICML 2020. arXiv 2003.01690. APGD on cross-entropy, the first of
-    its four attacks; the other three are not here.
+    diverse parameter-free attacks. ICML 2020. arXiv 2003.01690. APGD on cross-entropy and targeted
+    APGD are the first two of its four attacks; FAB and Square are not here.
 
-Shapes: B images ``(B, C, H, W)`` in [0, 1].
+Shapes: B images ``(B, C, H, W)`` in [0, 1], K classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tunebox.metrics.attacks import random_offset, steepest, within
+from tunebox.metrics.attacks import Ball
 from tunebox.metrics.metric import Metric
 from tunebox.metrics.settings import ModelMetricSettings, Norm
 from tunebox.settings import MOST_IMAGES
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 
     from tunebox.metrics.metric import Batch, Model
 
+    LossOf = Callable[[Tensor], Tensor]  # logits (B, K) to a loss of each image, (B,)
+
 _MOMENTUM = 0.25  # share of the last move in a step
 _SUCCESSES = 0.75  # share of steps that raise the loss, at or below which the step is halved
 
 
 class ApgdSettings(ModelMetricSettings):
-    """Accuracy under APGD on cross-entropy, the first attack of AutoAttack [Croce2020].
+    """Accuracy under the APGD attacks of AutoAttack, the worst of them [Croce2020].
 
-    Stronger than ``pgd`` at the same number of steps. AutoAttack as a whole is stronger still.
+    On cross-entropy, and for ``targets`` above 0 towards that many other classes, the most probable
+    ones first. Stronger than ``pgd`` at the same number of steps. AutoAttack has 9 targets, 100
+    steps and two more attacks.
     """
 
     kind: Literal["apgd"]
@@ -40,6 +44,7 @@ class ApgdSettings(ModelMetricSettings):
     norm: Norm = "linf"
     epsilon: float = Field(8 / 255, gt=0, le=100)  # largest change, in units of the pixel range
     steps: int = Field(20, ge=1, le=10_000)  # each costs a forward and a backward pass
+    targets: int = Field(0, ge=0, le=1000)  # other classes that are aimed at, each for all steps
 
     reported = (
         Metric(
@@ -57,69 +62,124 @@ class ApgdSettings(ModelMetricSettings):
         Args:
             model: In evaluation mode.
             batches: Images ``(B, C, H, W)`` in [0, 1] and labels, on the device of the model.
-            seed: Random seed of the start.
+            seed: Random seed of the starts.
         """
         import torch
 
         generator = torch.Generator(batches[0][0].device).manual_seed(seed)
-        stands = []
-        for images, labels in batches:
+        stands = [self._stand(model, images, labels, generator) for images, labels in batches]
+        return {"apgd_accuracy": float(torch.cat(stands).double().mean())}
+
+    def _stand(
+        self, model: Model, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Return which images no attack makes wrong, ``(B,)``; each sees what still stands."""
+        import torch
+
+        with torch.no_grad():
+            logits = model(images)
+        stands = logits.argmax(dim=1) == labels
+        ranked = logits.argsort(dim=1, descending=True)
+        ball = Ball(self.norm, self.epsilon)
+        for number in range(1 + min(self.targets, logits.shape[1] - 1)):
+            places = stands.nonzero()[:, 0]
+            if len(places) == 0:
+                break
+            left = labels[places]
+            loss_of = cross_entropies(left)
+            if number > 0:
+                loss_of = targeted_losses(left, ranked[places, number])
             attacked = attack(
                 model,
-                images,
-                labels,
-                norm=self.norm,
-                epsilon=self.epsilon,
-                steps=self.steps,
+                images[places],
+                left,
+                loss_of,
+                ball,
+                num_steps=self.steps,
                 generator=generator,
             )
             with torch.no_grad():
-                right = (model(at).argmax(dim=1) == labels for at in (images, attacked))
-                stands.append(torch.stack(list(right)).all(dim=0).double())
-        return {"apgd_accuracy": float(torch.cat(stands).mean())}
+                stands[places] = model(attacked).argmax(dim=1) == left
+        return stands
+
+
+def cross_entropies(labels: Tensor) -> LossOf:
+    """Return the cross-entropy of each image, in nats, as a function of the logits."""
+    from torch.nn import functional
+
+    return lambda logits: functional.cross_entropy(logits, labels, reduction="none")
+
+
+def targeted_losses(labels: Tensor, targets: Tensor) -> LossOf:
+    """Return the targeted DLR loss of each image as a function of the logits [Croce2020].
+
+    ``-(z_y - z_t) / (z_1 - (z_3 + z_4) / 2)``, with the logits of label and target and the first,
+    third and fourth largest one. The quotient does not change with the scale of the logits. With
+    three classes, the third largest logit stands for the fourth; with two, nothing is divided.
+
+    Args:
+        labels: ``(B,)``.
+        targets: ``(B,)``, other classes.
+    """
+
+    def losses(logits: Tensor) -> Tensor:
+        own, aimed = (logits.gather(1, of.unsqueeze(1)).squeeze(1) for of in (labels, targets))
+        if logits.shape[1] < 3:
+            return aimed - own
+        top = logits.topk(min(4, logits.shape[1]), dim=1).values
+        spread = top[:, 0] - (top[:, 2] + top[:, -1]) / 2
+        found: Tensor = (aimed - own) / (spread + 1e-12)
+        return found
+
+    return losses
 
 
 def attack(
     logits_of: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
+    loss_of: LossOf,
+    ball: Ball,
     *,
-    norm: Norm,
-    epsilon: float,
-    steps: int,
+    num_steps: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return images within ``epsilon`` that are misclassified, or have the highest loss found.
+    """Return images in the ball that are misclassified, or have the highest loss found.
 
     Args:
         logits_of: Images to logits ``(B, K)``; images must not interact.
         images: Not changed.
         labels: ``(B,)``.
-        norm: In which ``epsilon`` is measured.
-        epsilon: Largest distance, in units of the pixel range.
-        steps: Number of steps.
+        loss_of: Logits to what is made large for each image, ``(B,)``.
+        ball: The allowed perturbations.
+        num_steps: Number of steps.
         generator: Draws the start.
     """
     import torch
 
-    def project(moved: Tensor) -> Tensor:
-        return (images + within(moved - images, norm, epsilon)).clamp(0, 1)
+    def look(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each image's loss, its gradient, and whether the prediction is wrong."""
+        with torch.enable_grad():
+            points = points.detach().requires_grad_()
+            logits = logits_of(points)
+            losses = loss_of(logits)
+            (slope,) = torch.autograd.grad(losses.sum(), points)
+        return losses.detach(), slope, logits.detach().argmax(dim=1) != labels
 
-    start = random_offset(images, norm, epsilon, generator)
-    at = before = project(images + epsilon * steepest_start(start, norm))
-    loss, slope, wrong = _look(logits_of, at, labels)
+    at = before = ball.around(images, images + ball.draw_edge(images, generator))
+    loss, slope, wrong = look(at)
     found = _where(wrong, at, images)
     best, best_loss, best_slope = at, loss, slope
-    size = torch.full_like(loss, 2 * epsilon)
+    size = torch.full_like(loss, 2 * ball.radius)
     rises = torch.zeros_like(loss)
     was_halved, last_best = torch.ones_like(wrong), best_loss.clone()
-    ends, first = set(checkpoints(steps)), 0
-    for step in range(steps):
-        ahead = project(at + size.view(-1, 1, 1, 1) * steepest(slope, norm))
+    ends, first = set(checkpoints(num_steps)), 0
+    for step in range(num_steps):
+        ahead = ball.around(images, at + size.view(-1, 1, 1, 1) * ball.direction(slope))
         momentum = _MOMENTUM if step > 0 else 0.0
-        moved = project(at + (1 - momentum) * (ahead - at) + momentum * (at - before))
-        before, at = at, moved
-        new_loss, slope, wrong = _look(logits_of, at, labels)
+        moved = at + (1 - momentum) * (ahead - at) + momentum * (at - before)
+        before, at = at, ball.around(images, moved)
+        new_loss, slope, wrong = look(at)
         rises += new_loss > loss
         loss = new_loss
         found = _where(wrong, at, found)
@@ -139,41 +199,19 @@ def attack(
     return _where(never, best, found)
 
 
-def steepest_start(offset: Tensor, norm: Norm) -> Tensor:
-    """Return a random offset stretched to length 1 in ``norm``."""
-    if norm == "l2":
-        return steepest(offset, "l2")
-    return offset / offset.flatten(1).abs().amax(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
-
-
-def checkpoints(steps: int) -> list[int]:
+def checkpoints(num_steps: int) -> list[int]:
     """Return after which steps the step sizes are looked at [Croce2020].
 
     The first interval has 22 % of the steps, each further one 3 % of all less, but 6 % at least.
     """
-    interval, fewer, least = (max(1, int(share * steps)) for share in (0.22, 0.03, 0.06))
+    interval, fewer, least = (max(1, int(share * num_steps)) for share in (0.22, 0.03, 0.06))
     found = []
     at = interval
-    while at <= steps:
+    while at <= num_steps:
         found.append(at)
         interval = max(interval - fewer, least)
         at += interval
     return found
-
-
-def _look(
-    logits_of: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return each image's loss, its gradient, and whether the prediction is wrong."""
-    import torch
-    from torch.nn import functional
-
-    with torch.enable_grad():
-        at = images.detach().requires_grad_()
-        logits = logits_of(at)
-        losses = functional.cross_entropy(logits, labels, reduction="none")
-        (slope,) = torch.autograd.grad(losses.sum(), at)
-    return losses.detach(), slope, logits.detach().argmax(dim=1) != labels
 
 
 def _where(chosen: Tensor, images: Tensor, others: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ MEASURED: dict[str, Metric] = {
 # reported as 1 in the last epoch of a trial whose loss exploded while its model guesses
 COLLAPSED = "collapsed"
 # what `tunebox evaluate` measures if it is asked to
-EXTRA_PARTS = ("corruptions", "attacks", "certified", "correct_times")
+EXTRA_PARTS = ("corruptions", "attacks", "certified", "correct_times", "membership")
 DEFAULT_COMPUTED = ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss")
 
 

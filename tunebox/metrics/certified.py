@@ -11,6 +11,7 @@ Shapes: B images, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +29,19 @@ if TYPE_CHECKING:
     from tunebox.metrics.metric import Batch, Model
 
 ABSTAINED = -1.0  # in place of a radius
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What the smoothed classifier does with N images.
+
+    Attributes:
+        radii: Certified radius of each, ``(N,)``; `ABSTAINED` if wrong or unsure.
+        right: Whether its prediction is right, ``(N,)``; one that is unsure is not.
+    """
+
+    radii: NDArray[np.float64]
+    right: NDArray[np.bool_]
 
 
 class CertifiedSettings(ModelMetricSettings):
@@ -69,26 +83,30 @@ class CertifiedSettings(ModelMetricSettings):
             batches: Images ``(B, C, H, W)`` in [0, 1] and labels, on the device of the model.
             seed: Random seed of the noise.
         """
-        radii = self.radii(model, batches, seed)
+        radii = self.smoothed(model, batches, seed).radii
         return {
             "certified_accuracy": float((radii >= self.radius).mean()),
             "certified_radius": float(radii.clip(min=0).mean()),
         }
 
-    def radii(self, model: Model, batches: Sequence[Batch], seed: int) -> NDArray[np.float64]:
-        """Return the certified radius of each image, ``(N,)``; `ABSTAINED` if wrong or unsure."""
+    def smoothed(self, model: Model, batches: Sequence[Batch], seed: int) -> Smoothed:
+        """Certify all images, and predict their classes, each with probability ``1 - alpha``."""
         import torch
 
         generator = torch.Generator(batches[0][0].device).manual_seed(seed)
-        found = []
+        radii, right = [], []
         for images, labels in batches:
             chosen = self._counts(model, images, self.selection_samples, generator).argmax(dim=1)
             counts = self._counts(model, images, self.samples, generator)
             hits = counts.gather(1, chosen.unsqueeze(1)).squeeze(1)
-            right = (chosen == labels).cpu().numpy()
-            radii = certified_radii(hits.cpu().numpy(), self.samples, self.std, self.alpha)
-            found.append(np.where(right, radii, ABSTAINED))
-        return np.concatenate(found)
+            of_chosen = certified_radii(hits.cpu().numpy(), self.samples, self.std, self.alpha)
+            radii.append(np.where((chosen == labels).cpu().numpy(), of_chosen, ABSTAINED))
+            predicted = counts.argmax(dim=1, keepdim=True)
+            others = counts.scatter(1, predicted, 0)
+            first, second = (some.amax(dim=1).cpu().numpy() for some in (counts, others))
+            is_right = (predicted[:, 0] == labels).cpu().numpy()
+            right.append(is_right & (ambiguity(first, second) <= self.alpha))
+        return Smoothed(np.concatenate(radii), np.concatenate(right))
 
     def _counts(
         self, model: Model, images: Tensor, num_samples: int, generator: torch.Generator
@@ -130,6 +148,22 @@ def lower_bound(hits: NDArray[Any], num_samples: int, alpha: float) -> NDArray[n
     hits = np.asarray(hits)
     bound = beta.ppf(alpha, np.maximum(hits, 1), num_samples - hits + 1)
     return np.where(hits > 0, bound, 0.0)
+
+
+def ambiguity(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how likely counts so unlike are of two classes that are equally probable.
+
+    The two-sided binomial test with which the prediction abstains [Cohen2019].
+
+    Args:
+        first: How often the most frequent class was predicted, any shape.
+        second: How often the second was, the same shape, at most ``first``.
+    """
+    from scipy.stats import binom
+
+    first, second = np.asarray(first), np.asarray(second)
+    tails: NDArray[np.float64] = binom.sf(first - 1, first + second, 0.5)
+    return np.minimum(1.0, 2 * tails)
 
 
 def certified_radii(

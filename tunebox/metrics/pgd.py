@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from tunebox.metrics.attacks import ascend, random_offset
+from tunebox.metrics.attacks import Ball, ascend
 from tunebox.metrics.metric import Metric
 from tunebox.metrics.settings import ModelMetricSettings, Norm
 from tunebox.settings import MOST_IMAGES
@@ -80,16 +80,14 @@ class PgdSettings(ModelMetricSettings):
         """Return the attacked images, ``(B, C, H, W)`` in [0, 1]."""
         from torch.nn import functional
 
-        start = None
+        ball, start = Ball(self.norm, self.epsilon), images
         if self.random_start:
-            start = images + random_offset(images, self.norm, self.epsilon, generator)
-            start = start.clamp(0, 1)
+            start = (images + ball.draw(images, generator)).clamp(0, 1)
         return ascend(
             lambda at: functional.cross_entropy(model(at), labels, reduction="none"),
             images,
             start,
-            norm=self.norm,
-            epsilon=self.epsilon,
-            steps=self.steps,
+            ball,
             step_size=self.step_size or 2.5 * self.epsilon / self.steps,
+            num_steps=self.steps,
         )

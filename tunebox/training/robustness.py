@@ -38,6 +38,7 @@ from tunebox.training.evaluate import (
     evenly,
     noisy_batches,
 )
+from tunebox.training.membership import membership_numbers
 from tunebox.training.robustness_row import RobustnessRow
 
 _BATCH_SIZE = 512
@@ -85,12 +86,14 @@ class Extras:
         corruption_files: Folder in the layout of CIFAR-10-C, or None.
         images: How many images are attacked, and how many are certified.
         samples: Noisy copies of each image for its certificate.
+        members: Images that the model was trained on, for ``membership``.
     """
 
     parts: tuple[str, ...] = ()
     corruption_files: Path | None = None
     images: int = 200
     samples: int = 1000
+    members: AnyImageSet | None = None
 
 
 def evaluate_robustness(
@@ -159,6 +162,9 @@ def _extra_rows(
         )
         rows += certified
         numbers |= about
+    if "membership" in extras.parts:
+        assert extras.members is not None
+        numbers |= membership_numbers(model, extras.members.to(test.device), test, seed)
     return rows, numbers
 
 

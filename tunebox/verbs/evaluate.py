@@ -61,7 +61,7 @@ def evaluate(
         out: Output folder of all searches.
         tracking_uri: Address of MLflow, as in `tunebox.search`.
         include: Additional measurements, any of ``corruptions``, ``attacks``, ``certified``,
-            ``correct_times``, or ``all`` of them.
+            ``correct_times``, ``membership``, or ``all`` of them.
         corruption_files: Folder of corrupted test images in the layout of CIFAR-10-C.
         images: Number of test images for attacks and for certificates.
         samples: Noisy copies of each image for its certificate.
@@ -86,6 +86,7 @@ def evaluate(
 
     test, warnings = load_test_images(config.data, format)
     warnings = [*_count_look(folder, folder_of_all), *warnings]
+    members = load_members(config.data, format) if "membership" in parts else None
     device = "cuda" if torch.cuda.is_available() else "cpu"
     files_of_corruptions = None if corruption_files is None else Path(corruption_files)
     report = evaluate_robustness(
@@ -94,7 +95,7 @@ def evaluate(
         seed=seed,
         device=device,
         evaluation=config.evaluation,
-        extras=Extras(parts, files_of_corruptions, images, samples),
+        extras=Extras(parts, files_of_corruptions, images, samples, members),
     )
     if reference_rows is not None:
         errors = normalized_errors(report.rows, reference_rows)
@@ -193,3 +194,21 @@ def load_test_images(
             "it images like those that it was trained on"
         )
     return match_classes(test, format.num_classes, format.class_names)
+
+
+def load_members(data: "DataSettings", format: "ModelFormat") -> "AnyImageSet":
+    """Return the images that a model was trained on, with the labels that it saw.
+
+    Args:
+        data: Settings of the data that the model was trained on.
+        format: What the model takes.
+
+    Raises:
+        DataError: The data are missing or damaged, or the model cannot judge them.
+    """
+    from tunebox.data.match_classes import match_classes
+    from tunebox.data.parts import open_training_parts
+
+    train = open_training_parts(data.for_channels(format.channels)).train
+    members, _ = match_classes(train, format.num_classes, format.class_names)
+    return members

@@ -1,4 +1,4 @@
-"""Training with attacked images; the attack is in `tunebox.losses.attacks`.
+"""Training with attacked images; the attack is in `tunebox.metrics.attacks`.
 
 [Madry2018] A. Madry et al. Towards Deep Learning Models Resistant to Adversarial Attacks. ICLR
     2018. arXiv 1706.06083.
@@ -17,9 +17,9 @@ from tunebox.losses.settings import Family, TermContext, TermSettings, Views
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tunebox.losses.attacks import Ball
     from tunebox.losses.base import LossTerm
     from tunebox.losses.context import StepContext
+    from tunebox.metrics.attacks import Ball
 
 _TRADES_START = 0.001  # standard deviation around the image: the gradient of KL at it is 0
 
@@ -47,7 +47,7 @@ class AttackSettings(TermSettings):
     @property
     def ball(self) -> Ball:
         """The allowed perturbations."""
-        from tunebox.losses.attacks import Ball
+        from tunebox.metrics.attacks import Ball
 
         return Ball(self.norm, self.epsilon)
 
@@ -86,7 +86,7 @@ class PgdSettings(AttackSettings):
         """Return the mean cross-entropy of the attacked images, in nats."""
         from torch.nn import functional
 
-        from tunebox.losses.attacks import ascend
+        from tunebox.metrics.attacks import ascend
 
         def losses(images: Tensor) -> Tensor:
             logits = step.forward(images, batch_norm="frozen").logits
@@ -127,7 +127,7 @@ class TradesSettings(AttackSettings):
         from torch.nn import functional
 
         from tunebox.losses.agreement import divergence
-        from tunebox.losses.attacks import ascend, normal_like
+        from tunebox.metrics.attacks import ascend, normal_like
 
         images = step.images["clean"]
         with torch.no_grad():

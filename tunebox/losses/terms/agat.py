@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunebox.losses.context import StepContext
 
 _NUM_ATTRIBUTES = 4
+_MOST = 1 - 1e-6  # of a probability whose complement has a finite logarithm
 
 
 class AgatSettings(TermSettings):
@@ -64,9 +65,8 @@ class AgatSettings(TermSettings):
         import torch
         from torch.nn import functional
 
-        from tunebox.losses.attacks import normal_like
         from tunebox.losses.attributes import Attributes
-        from tunebox.metrics.attacks import gradient
+        from tunebox.metrics.attacks import gradient, normal_like
         from tunebox.models.layers import unit_rows
 
         images = step.images["clean"].detach()
@@ -96,11 +96,14 @@ class AgatSettings(TermSettings):
             labels: ``(B,)``.
             b: Attributes, ``(B, 4)``.
         """
+        import torch
         from torch.nn import functional
 
         loss = functional.cross_entropy(logits, labels, reduction="none")
-        p, p_clean = logits.softmax(dim=1), clean.softmax(dim=1)
-        apart = functional.binary_cross_entropy(p, p_clean, reduction="none").mean(dim=1)
+        log_p, p_clean = functional.log_softmax(logits, dim=1), clean.softmax(dim=1)
+        # by hand: torch's own raises an error when a diverged model gives NaN
+        log_rest = torch.log1p(-log_p.exp().clamp(max=_MOST))
+        apart = -(p_clean * log_p + (1 - p_clean) * log_rest).mean(dim=1)
         moved = (logits.sigmoid() - clean.sigmoid()).square().mean(dim=1)
         strength = b.square().mean(dim=1) + b.abs().mean(dim=1)
         return loss + apart - self.penalty * (moved + strength)

@@ -162,8 +162,8 @@ class CureSettings(DerivativeSettings):
         return self.step * min(1.0, progress / self.warmup) if self.warmup else self.step
 
     def _directions(self, gradients: Tensor, step: StepContext) -> Tensor:
-        from tunebox.losses.attacks import normal_like
         from tunebox.losses.input_derivatives import sign_directions
+        from tunebox.metrics.attacks import normal_like
 
         if self.direction == "gradient_sign":
             return sign_directions(gradients)

@@ -116,8 +116,8 @@ class AttackedCopiesSettings(CopiesSettings):
             length: Of a step.
             num_steps: How many steps.
         """
-        from tunebox.losses.attacks import Ball, ascend
         from tunebox.losses.smoothing import logits_at, mean_probability_losses
+        from tunebox.metrics.attacks import Ball, ascend
 
         def losses(points: Tensor) -> Tensor:
             logits = logits_at(step, points, noises, "frozen")
