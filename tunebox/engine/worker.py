@@ -159,13 +159,15 @@ class TrialWorker:
         return result | self._checkpoint(trial) if self._is_checkpoint_due(metrics) else result
 
     def _test_metrics(self, trial: Run) -> dict[str, float]:
+        from tunebox.training.cross_validation import CrossValidatedRun, mean_metrics
         from tunebox.training.test_part import measure_test_part
         from tunebox.training.trial_run import TrialRun
 
-        assert isinstance(trial, TrialRun)
+        assert isinstance(trial, TrialRun | CrossValidatedRun)
         config = self.trial_config
         assert isinstance(config, TrialConfig)
-        return measure_test_part(trial.model, config)
+        runs = trial.runs if isinstance(trial, CrossValidatedRun) else [trial]
+        return mean_metrics([measure_test_part(run.model, config) for run in runs])
 
     def _end(self, trial: Run) -> dict[str, Any]:
         """Keep what a trial is that ended by itself, which may be between two rungs."""
