@@ -71,7 +71,10 @@ def trial_task(
     spec: SearchSpec, start: TrialStart, rungs: tuple[int, ...], folder: SearchFolder
 ) -> TrialTask:
     """Return what a process needs to train ``start`` of the search ``spec``."""
+    from tunebox.records.confirm_plan import read_plan  # which workers have no use for
+
     settings, _ = spec.space.resolve(start.settings)
+    plan = read_plan(folder)
     return TrialTask(
         trial_id=start.trial_id,
         trial=settings,
@@ -82,7 +85,7 @@ def trial_task(
         code=str(folder.code),
         reported=start.epochs,
         needed=(*spec.objectives, *spec.constraints),
-        measures_test=folder.confirm.is_file(),
+        measures_test=plan is not None and plan.measures_test,
     )
 
 
