@@ -28,7 +28,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recordings import RECORDINGS, load_recording, table_line
-from tunebox.decisions.confirm import MOST_SEEDS, Candidate, ConfirmMethod, choose_trials
+from tunebox.decisions.confirm import (
+    MOST_SEEDS,
+    Candidate,
+    ConfirmMethod,
+    choose_trials,
+    finished_costs,
+)
 from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, confirmed
 from tunebox.decisions.state import SearchState
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
@@ -151,12 +157,19 @@ def confirm(
     ]
     retrainings = TrialLog(log.objectives)
     method = ConfirmMethod(
-        candidates, retrainings, most_seeds=job.most_seeds, max_epochs=last, seed=job.seed
+        candidates,
+        retrainings,
+        most_seeds=job.most_seeds,
+        max_epochs=last,
+        seed=job.seed,
+        finished=finished_costs(log),
     )
     search = again.search.model_copy(update={"trials": num_trainings})
     state = SearchState(retrainings, method, search, again.space)
     drive(state, NoisyExecutor(recording, job.seed + 1_000_000), [])
-    result = confirmed(candidates, retrainings, [trial.trial_id for trial in log.front()])
+    result = confirmed(
+        candidates, retrainings, [trial.trial_id for trial in log.front()], finished_costs(log)
+    )
     assert result is not None
     return result, retrainings.epochs_spent
 

@@ -79,7 +79,9 @@ def test_folds_are_apart_and_as_even_as_whole_images_allow(counts: list[int]) ->
     folds = stratified_folds(labels, 3, generator())
     assert sorted(index for fold in folds for index in fold.tolist()) == list(range(len(labels)))
     sizes = [len(fold) for fold in folds]
-    of_classes = torch.stack([torch.bincount(labels[fold], minlength=len(counts)) for fold in folds])
+    of_classes = torch.stack(
+        [torch.bincount(labels[fold], minlength=len(counts)) for fold in folds]
+    )
     assert max(sizes) - min(sizes) <= 1
     assert int((of_classes.amax(0) - of_classes.amin(0)).max()) <= 1
 
@@ -92,5 +94,5 @@ def test_folds_depend_on_the_seed_alone() -> None:
 
 
 def test_a_class_smaller_than_the_number_of_folds_is_refused() -> None:
-    with pytest.raises(DataError, match="class 1 has 3 image.*evaluation/cross_validation to 3"):
+    with pytest.raises(DataError, match=r"class 1 has 3 .*evaluation/cross_validation to 3"):
         stratified_folds(shuffled_labels([9, 3]), 4, generator())

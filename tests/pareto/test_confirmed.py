@@ -131,7 +131,9 @@ def test_shares_are_those_that_brute_force_counts() -> None:
 
 def test_draws_have_the_errors_and_the_correlation_of_the_means() -> None:
     correlation = np.array([[1, 0.5], [0.5, 1]])
-    means = Means(np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation)
+    means = Means(
+        np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation[None]
+    )
     draws = means.draws(np.random.default_rng(0), 20_000)[:, 0]
     np.testing.assert_allclose(draws.std(axis=0), np.sqrt(50 / 48) * np.array([1, 3]), rtol=0.03)
     first, second = draws.T
@@ -140,7 +142,7 @@ def test_draws_have_the_errors_and_the_correlation_of_the_means() -> None:
 
 def test_neighbours_are_alike_unless_one_objective_tells_them_apart() -> None:
     values = np.array([[0.0, 3.0], [0.1, 2.9], [0.2, 0.0]])
-    means = Means(values, np.full((3, 2), 0.3), np.full((3, 2), 8.0), np.eye(2))
+    means = Means(values, np.full((3, 2), 0.3), np.full((3, 2), 8.0), np.tile(np.eye(2), (3, 1, 1)))
     assert alike_neighbours(means, [0, 1, 2]) == [(0, 1)]
 
 

@@ -12,6 +12,7 @@ from tunebox.data.label_noise import with_label_noise
 from tunebox.data.settings import DataSettings, SplitPart
 from tunebox.data.split import stratified_folds, stratified_split, stratified_subset
 from tunebox.data.stored_set import AnyImageSet, StoredSet
+from tunebox.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
         images = stratified_subset(rest.labels, settings.train_images, generator)
     folds = [images[fold] for fold in stratified_folds(rest.labels[images], num_folds, generator)]
     return [
-        _selected(rest, torch.cat([*folds[:held], *folds[held + 1 :]]).sort().values, fold, settings)
+        _selected(
+            rest, torch.cat([*folds[:held], *folds[held + 1 :]]).sort().values, fold, settings
+        )
         for held, fold in enumerate(folds)
     ]
 
@@ -99,7 +102,7 @@ def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
 def _selected(
     images: AnyImageSet, train: Tensor, validation: Tensor, settings: DataSettings
 ) -> OpenedParts:
-    """Return the parts with these indices, the train part with the wrong labels that it is given."""
+    """Return the parts with these indices; the train part gets its wrong labels."""
     train_part = images.select(train)
     if settings.label_noise is not None:
         train_part = with_label_noise(train_part, settings.label_noise, settings.split_seed)

@@ -129,6 +129,13 @@ def searched_costs(candidates: Sequence[Candidate], objectives: Objectives) -> F
     return np.array(rows, dtype=np.float64)
 
 
+def finished_costs(log: TrialLog) -> FloatArray:
+    """Return the costs of the trials of a search that finished and have a result, ``(N, D)``."""
+    found = [t for t in log.trials.values() if log.has_result(t) and t.state is TrialState.FINISHED]
+    rows = [log.objectives.costs(trial.last_metrics) for trial in found]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(log.objectives))
+
+
 def collect(candidates: Sequence[Candidate], log: TrialLog) -> list[Retrained]:
     """Return what the retrainings in ``log`` that ended gave, for each candidate."""
     objectives = log.objectives
@@ -170,6 +177,7 @@ class ConfirmMethod(SearchMethod):
         most_seeds: int,
         max_epochs: int,
         seed: int,
+        finished: FloatArray | None = None,
         measures_test: bool = True,
     ) -> None:
         """Start without any retraining.
@@ -180,6 +188,8 @@ class ConfirmMethod(SearchMethod):
             most_seeds: New seeds that a candidate gets at most.
             max_epochs: Epochs of a retraining.
             seed: The random seed of the search, from which the new seeds are derived.
+            finished: Costs of the trials that finished in the search, as `finished_costs` gives
+                them; None for no trial.
             measures_test: Whether retrainings are measured on the test part. Then those that the
                 search made before, for its ``repeats``, count neither for ``most_seeds`` nor where
                 a candidate is sure to get a seed.
@@ -188,6 +198,7 @@ class ConfirmMethod(SearchMethod):
         self._log = log
         self._most_seeds = most_seeds
         self._seed = seed
+        self._finished = finished
         self._measures_test = measures_test
         self.rungs = (max_epochs,)
 
@@ -202,6 +213,7 @@ class ConfirmMethod(SearchMethod):
             most=self._most_seeds,
             is_sure=[candidate.is_sure for candidate in self._candidates],
             generator=np.random.default_rng([self._seed, sum(counts)]),
+            finished=self._finished,
             before=[retrained.num_untested * self._measures_test for retrained in found],
             own_spread=[retrained.num_collapsed > 0 for retrained in found],
         )

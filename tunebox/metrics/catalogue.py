@@ -73,7 +73,8 @@ def of_model() -> dict[str, Metric]:
 def find_metric(name: str) -> Metric | None:
     """Return the metric ``name``, None if it is unknown.
 
-    ``<metric>_fold_std`` is the standard deviation of a metric over the folds of a cross-validation.
+    ``<metric>_fold_std`` is the standard deviation of a metric over the folds of a
+    cross-validation.
     ``train_<term>`` is the unweighted mean of a loss term over the epoch, so less is better.
     """
     known = COMPUTED.get(name) or MEASURED.get(name) or of_model().get(name)

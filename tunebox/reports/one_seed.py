@@ -38,9 +38,7 @@ def describe_one_seed(log: TrialLog) -> str:
     return f"{line}; neighbours on it are {between} {unit} apart"
 
 
-def _gaps(
-    front: Sequence[TrialRecord], names: Sequence[str], deviation: _Deviation
-) -> list[float]:
+def _gaps(front: Sequence[TrialRecord], names: Sequence[str], deviation: _Deviation) -> list[float]:
     """Return for each pair of neighbours the distance in the objective where it is largest."""
     return [
         max(

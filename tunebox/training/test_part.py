@@ -19,7 +19,8 @@ TEST_IMAGES = f"{PREFIX}images"
 def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float]:
     """Return the metrics of ``evaluation/metrics`` on the test part, as ``test_<metric>``.
 
-    ``test_images`` is the number of its images. The noise is that of the settings, as on the validation part.
+    ``test_images`` is the number of its images. The noise is that of the settings, as on the
+    validation part.
 
     Raises:
         DataError: The test part is absent or damaged, or has classes that the model lacks.

@@ -12,6 +12,7 @@ from tunebox.decisions.confirm import (
     Candidate,
     ConfirmMethod,
     choose_trials,
+    finished_costs,
 )
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.events import Event, MakeObserver, Planned, Reported
@@ -164,6 +165,7 @@ class Confirmation:
         display: MakeObserver | None,
     ) -> SearchResult:
         front = [trial.trial_id for trial in self._log.front()]
+        finished = finished_costs(self._log)
         plan = ConfirmPlan(self._searched.name, self._candidates)  # for the table
         where = self._searched if self._is_new else self._folder
         return run_to_end(
@@ -174,7 +176,7 @@ class Confirmation:
             search_tracking_uri(where, tracking_uri),
             callbacks,
             display,
-            last=ConfirmedWriter(self._searched, plan, state.log, front),
+            last=ConfirmedWriter(self._searched, plan, state.log, front, finished),
             num_trials=num_trials,
         )
 
@@ -259,6 +261,7 @@ class Confirmation:
             most_seeds=self._settings.seeds,
             max_epochs=self._max_epochs,
             seed=spec.search.seed,
+            finished=finished_costs(self._log),
             measures_test=self._measures_test,
         )
         from tunebox.decisions.state import SearchState  # which imports Optuna

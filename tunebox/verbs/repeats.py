@@ -7,7 +7,7 @@ from tunebox.errors import RecordsError
 from tunebox.records.lock import locked
 from tunebox.spec.confirm_settings import ConfirmSettings
 from tunebox.spec.search_settings import SHARE_OF_SEARCH, SearchSettings
-from tunebox.verbs.confirmation import Confirmation, folder_of_retrainings, opened
+from tunebox.verbs.confirmation import Confirmation, ConfirmResult, folder_of_retrainings, opened
 from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.running import Callbacks
@@ -73,10 +73,17 @@ def with_repeats(
         trouble=ended.trouble,
         traceback=ended.traceback,
         is_complete=result.is_complete and not is_cut_short,
-        ended=f"{result.ended}; repeats: {ended.ended}",
+        ended=f"{result.ended}; repeats: {_how_it_ended(again)}",
         go_on="goes on with the repeats" if is_cut_short else result.go_on,
         warnings=[*result.warnings, *ended.warnings],
     )
+
+
+def _how_it_ended(again: ConfirmResult) -> str:
+    run = again.retrainings
+    if run.interrupted or run.trouble is not None:
+        return run.ended
+    return f"{len(run.log.trials)} retrainings of {run.log.epochs_spent} epochs"
 
 
 def _epochs(result: SearchResult, search: SearchSettings) -> int:

@@ -29,8 +29,8 @@ from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.data_check import write_bad_files
 from tunebox.verbs.executors import prepared_executor
 from tunebox.verbs.own_parts import check_own_parts
-from tunebox.verbs.results import SearchResult
 from tunebox.verbs.repeats import with_repeats
+from tunebox.verbs.results import SearchResult
 from tunebox.verbs.resume import check_num_trials, resumed_spec, resumed_state
 from tunebox.verbs.running import Callbacks, run_to_end
 
