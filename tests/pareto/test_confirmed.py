@@ -10,6 +10,7 @@ from tests.pareto import brute_force
 from tunebox.pareto.confirmed import (
     Means,
     alike_neighbours,
+    best_guesses,
     front_of_means,
     front_shares,
     hypervolume_interval,
@@ -156,6 +157,50 @@ def test_the_result_of_the_search_counts_as_a_seed_taken_back_by_the_mean_gap() 
     assert fourth.tolist() == [[6.0, 6.5]]
 
 
+def test_best_guesses_are_the_means_of_a_normal_model_given_the_measurements() -> None:
+    """Compared with the joint normal distribution of a true mean and its measurements."""
+    generator = np.random.default_rng(3)
+    spread = np.array([[1.0, -0.9], [-0.9, 1.0]])
+    finished = generator.multivariate_normal([5, 7], spread + NOISE, 4000)
+    truth = generator.multivariate_normal([5, 7], spread, 300)
+    counts = generator.integers(1, 4, 300)
+    searched = truth + generator.multivariate_normal([0, 0], NOISE, 300)
+    seeds = [
+        mean + generator.multivariate_normal([0, 0], NOISE, count)
+        for mean, count in zip(truth, counts, strict=True)
+    ]
+    found = best_guesses(searched, seeds, finished)
+    for trial in range(5):
+        number = counts[trial] + 1
+        measured = np.vstack([searched[trial], seeds[trial]])
+        # of the true mean with the measurements in a row, and of these with each other
+        shared = np.tile(spread, (1, number))
+        among = np.tile(spread, (number, number)) + np.kron(np.eye(number), NOISE)
+        solved = shared @ np.linalg.inv(among)
+        mean = np.array([5, 7]) + solved @ (measured - [5, 7]).ravel()
+        covariance = spread - solved @ shared.T
+        np.testing.assert_allclose(found.values[trial], mean, atol=0.2)
+        np.testing.assert_allclose(found.errors[trial], np.sqrt(np.diag(covariance)), rtol=0.2)
+        expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+        assert found.correlation[trial, 0, 1] == pytest.approx(expected, abs=0.25)
+    errors = found.values - truth
+    plain = means_of(with_searched(searched, seeds)).values - truth
+    assert (errors**2).mean() < 0.6 * (plain**2).mean()
+
+
+def test_a_guess_of_a_trial_with_a_spread_of_its_own_is_its_mean() -> None:
+    generator = np.random.default_rng(0)
+    finished = generator.normal(size=(40, 2))
+    seeds = [generator.normal(size=(3, 2)) for _ in range(4)]
+    searched = finished[:4].copy()
+    searched[1] = np.nan
+    found = best_guesses(searched, seeds, finished, [False, True, False, False])
+    np.testing.assert_allclose(found.values[1], seeds[1].mean(axis=0))
+    assert (np.abs(found.values[0] - finished.mean(axis=0)) > 0).all()
+    few = best_guesses(searched, seeds, finished[:9])
+    np.testing.assert_allclose(few.values, means_of(with_searched(searched, seeds)).values)
+
+
 def chosen(searched: FloatArray, seeds: list[FloatArray], **options: object) -> int | None:
     known = {
         "planned": [len(costs) for costs in seeds],
@@ -212,7 +257,7 @@ def test_an_interval_that_covers_images_too_holds_for_the_accuracy_on_all_images
     num_images, num_seeds, truth = 400, 4, 0.9
     covered, seeds_only = 0, 0
     for _ in range(600):
-        chances = generator.beta(9 * 0.3, 0.3, num_images)  # of mean 0.9
+        chances = generator.beta(0.45, 0.05, num_images)  # of mean 0.9
         moves = generator.normal(0, 0.004, (num_seeds, 1))  # of a seed, on all images
         right = generator.random((num_seeds, num_images)) < np.clip(chances + moves, 0, 1)
         means = means_of([-right.mean(axis=1)[:, None]])
@@ -222,5 +267,5 @@ def test_an_interval_that_covers_images_too_holds_for_the_accuracy_on_all_images
         covered += gap <= float(wide.half_widths()[0, 0])
         other = with_images(means, [False], num_images)
         np.testing.assert_allclose(other.half_widths(), means.half_widths())
-    assert 0.94 <= covered / 600 <= 0.99
+    assert 0.94 <= covered / 600 <= 0.995
     assert seeds_only / 600 < 0.9

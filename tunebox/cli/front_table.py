@@ -37,7 +37,7 @@ def print_front(
     if drawn:
         console.print(Text(f"\n{printable_lines(drawn)}"), soft_wrap=True)
     if confirmed is None and log.front():
-        console.print(Text(f"\n{describe_one_seed(log)}"), soft_wrap=True)
+        console.print(Text(f"\n{describe_one_seed(log)}"))
 
 
 def front_table(

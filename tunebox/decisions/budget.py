@@ -43,7 +43,7 @@ class Budget:
         epochs, seconds = search.epochs_of_trials, search.time_budget
         if epochs is not None and self._epochs >= epochs:
             if search.repeats:
-                least = math.ceil(self._epochs / search.share_of_trials)
+                least = math.ceil(self._epochs / search.share_of_trials - 1e-6)
                 return f"with --epochs N, N above {least}, of which the repeats get a part"
             return f"with --epochs N, N above the {self._epochs} that are spent"
         if self._stalls() is not None:

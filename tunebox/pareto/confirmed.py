@@ -114,7 +114,11 @@ def with_images(means: Means, are_shares: Sequence[bool], num_images: int) -> Me
     of_seeds = np.maximum(means.errors**2, _SMALLEST)
     total = of_seeds + of_images
     df = np.maximum(means.df, 1.0) * (total / of_seeds) ** 2
-    return replace(means, errors=np.sqrt(total), df=np.where(of_images > 0, df, means.df))
+    return replace(
+        means,
+        errors=np.where(of_images > 0, np.sqrt(total), means.errors),
+        df=np.where(of_images > 0, df, means.df),
+    )
 
 
 def smallest_step(values: FloatArray) -> FloatArray:
