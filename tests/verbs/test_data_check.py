@@ -189,7 +189,7 @@ def test_a_validation_part_in_which_an_image_weighs_as_much_as_a_seed_is_said() 
 def test_the_cost_of_a_cross_validation_is_said() -> None:
     evaluation = {"noise": {"kind": "gaussian", "std": 0.1}, "cross_validation": 4}
     [line] = validation_lines({"evaluation": evaluation})
-    assert "trains 4 models, each on about 1,078 images of 3 folds; an epoch costs 4 times" in line
+    assert "trains 4 models, each on about 1,078 images of 3 folds; an epoch takes 4 times" in line
     small = {"kind": "digits", "train_images": 120}
     _, steps = validation_lines({"evaluation": evaluation, "data": small})
     assert "120 images" in steps

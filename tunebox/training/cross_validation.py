@@ -29,6 +29,7 @@ class CrossValidatedRun:
         rungs: As in `TrialRun`.
 
     Attributes:
+        epoch: How many epochs are done.
         runs: The training of each fold.
     """
 
@@ -47,6 +48,7 @@ class CrossValidatedRun:
         unseeded = config.model_copy(
             update={"training": config.training.model_copy(update={"seed": None})}
         )
+        self.epoch = 0
         self.max_epochs = max_epochs
         self.runs = [
             TrialRun(
@@ -60,11 +62,6 @@ class CrossValidatedRun:
             for fold, parts in enumerate(folds)
         ]
 
-    @property
-    def epoch(self) -> int:
-        """How many epochs are done, by the model of each fold."""
-        return self.runs[0].epoch
-
     def run_epoch(self) -> dict[str, float]:
         """Train the model of each fold for one epoch.
 
@@ -75,6 +72,7 @@ class CrossValidatedRun:
             ``collapsed`` is there if a fold collapsed.
         """
         reports = [run.run_epoch() for run in self.runs]
+        self.epoch += 1
         means = mean_metrics(reports)
         means["train_seconds"] = sum(report["train_seconds"] for report in reports)
         with np.errstate(invalid="ignore"):  # a metric of a fold may be infinite
@@ -108,6 +106,7 @@ class CrossValidatedRun:
         states = [state, *state["folds"]]
         for run, own in zip(self.runs, states, strict=True):
             run.load_state_dict(own)
+        self.epoch = self.runs[0].epoch
 
 
 def mean_metrics(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:

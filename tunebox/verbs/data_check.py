@@ -57,28 +57,32 @@ def note_validation(
     config = spec.first_trial()
     if not isinstance(config, TrialConfig):
         return
-    data, num_folds = config.data, config.evaluation.cross_validation
-    num_images = data.num_images
-    if num_images is None:
-        num_images = inspection.num_images
-        num_images -= round((data.seeded_test_fraction or 0) * num_images)
+    num_folds = config.evaluation.cross_validation
+    num_images = _num_images(config.data, inspection)
+    num_validation = num_images
     if num_folds is not None:
-        if data.train_images is not None:
-            num_images = data.train_images
+        num_validation = num_images = config.data.train_images or num_images
         about = f"about {num_images * (num_folds - 1) // num_folds:,}" if num_images else "the"
         note(
             f"cross-validation: a trial trains {num_folds} models, each on {about} images of "
-            f"{num_folds - 1} folds; an epoch costs {num_folds} times that of one model, and so "
-            "does the memory of models and images"
+            f"{num_folds - 1} folds; an epoch takes {num_folds} times the time of one model, and "
+            f"models and images take {num_folds} times the memory"
         )
-        num_validation = num_images
-    else:
+    elif inspection.num_validation is not None:
         num_validation = inspection.num_validation
-        if num_validation is None:
-            num_validation = round(data.validation_fraction * num_images)
+    else:
+        num_validation = round(config.data.validation_fraction * num_images)
     counts_images = any(name.endswith("accuracy") for name in spec.objectives)
     if counts_images and 0 < num_validation < _FEW_IMAGES:
         note(f"warning: {_steps(num_validation, num_folds)}")
+
+
+def _num_images(data: DataSettings, inspection: "Inspection") -> int:
+    """Return the number of images outside the test part, 0 if it is not known yet."""
+    if data.num_images is not None:
+        return data.num_images
+    of_test = data.seeded_test_fraction or 0.0
+    return inspection.num_images - round(of_test * inspection.num_images)
 
 
 def _steps(num_validation: int, num_folds: int | None) -> str:
