@@ -166,7 +166,6 @@ class Campaign:
         search.variables = {shifted_clock.VARIABLE: str(home / "clock"), **paths}
         text = search.search_file.read_text(encoding="utf-8")
         text = text.replace("trials: 10", "trials: 100").replace(", max_concurrent: 1", "")
-        text = text.replace("num_draws: 2", "num_draws: 40")  # epochs of a part of a second
         search.search_file.write_text(text, encoding="utf-8")
         return search
 
