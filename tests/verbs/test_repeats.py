@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 MAX_EPOCHS = 4
 CLOCK = ("time", "train_seconds", "images_per_second")
+
+
+@pytest.fixture
+def out(tmp_path: Path, empty_store: Path) -> Path:
+    """An output folder with a store of MLflow, which takes seconds to make."""
+    (tmp_path / "out").mkdir()
+    shutil.copy(empty_store, tmp_path / "out" / "mlflow.db")
+    return tmp_path / "out"
 
 
 def search(out: Path, **options: Any) -> tuple[Any, list[str]]:
@@ -40,8 +49,7 @@ def retrainings(out: Path) -> list[dict[str, Any]]:
     return history(out, "s-confirm")
 
 
-def test_a_search_trains_its_best_trials_again_and_leaves_test_alone(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_a_search_trains_its_best_trials_again_and_leaves_test_alone(out: Path) -> None:
     result, lines = search(out, repeats=2)
     spent = result.log.epochs_spent
     rows = retrainings(out)
@@ -69,16 +77,14 @@ def test_a_search_trains_its_best_trials_again_and_leaves_test_alone(tmp_path: P
     assert any(trial.test_means for trial in confirmed.confirmed.trials)
 
 
-def test_repeats_stay_within_the_budget_of_epochs(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_repeats_stay_within_the_budget_of_epochs(out: Path) -> None:
     result, _ = search(out, repeats=3, epochs=60, trials=40)
     spent = result.log.epochs_spent
     assert 46 <= spent <= 60 - MAX_EPOCHS
     assert MAX_EPOCHS <= len(retrainings(out)) <= 60 - spent
 
 
-def test_too_small_a_rest_is_said_and_trains_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_too_small_a_rest_is_said_and_trains_nothing(out: Path) -> None:
     result, lines = search(out, repeats=1, trials=2)
     assert not (out / "s-confirm").exists()
     assert result.confirmed is None
@@ -86,8 +92,8 @@ def test_too_small_a_rest_is_said_and_trains_nothing(tmp_path: Path) -> None:
     assert any("no trial is trained again" in line for line in result.warnings)
 
 
-def test_a_search_that_is_cut_off_in_its_repeats_goes_on(tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "out"
+def test_a_search_that_is_cut_off_in_its_repeats_goes_on(out: Path, tmp_path: Path) -> None:
+    whole = Path(shutil.copytree(out, tmp_path / "whole"))
     expected, _ = search(whole, repeats=2, trials=20)
     seen = list[Event]()
 
