@@ -157,12 +157,7 @@ def confirm(
     ]
     retrainings = TrialLog(log.objectives)
     method = ConfirmMethod(
-        candidates,
-        retrainings,
-        most_seeds=job.most_seeds,
-        max_epochs=last,
-        seed=job.seed,
-        finished=finished_costs(log),
+        candidates, retrainings, most_seeds=job.most_seeds, max_epochs=last, seed=job.seed
     )
     search = again.search.model_copy(update={"trials": num_trainings})
     state = SearchState(retrainings, method, search, again.space)

@@ -177,7 +177,6 @@ class ConfirmMethod(SearchMethod):
         most_seeds: int,
         max_epochs: int,
         seed: int,
-        finished: FloatArray | None = None,
         measures_test: bool = True,
     ) -> None:
         """Start without any retraining.
@@ -188,8 +187,6 @@ class ConfirmMethod(SearchMethod):
             most_seeds: New seeds that a candidate gets at most.
             max_epochs: Epochs of a retraining.
             seed: The random seed of the search, from which the new seeds are derived.
-            finished: Costs of the trials that finished in the search, as `finished_costs` gives
-                them; None for no trial.
             measures_test: Whether retrainings are measured on the test part. Then those that the
                 search made before, for its ``repeats``, count neither for ``most_seeds`` nor where
                 a candidate is sure to get a seed.
@@ -198,7 +195,6 @@ class ConfirmMethod(SearchMethod):
         self._log = log
         self._most_seeds = most_seeds
         self._seed = seed
-        self._finished = finished
         self._measures_test = measures_test
         self.rungs = (max_epochs,)
 
@@ -213,7 +209,6 @@ class ConfirmMethod(SearchMethod):
             most=self._most_seeds,
             is_sure=[candidate.is_sure for candidate in self._candidates],
             generator=np.random.default_rng([self._seed, sum(counts)]),
-            finished=self._finished,
             before=[retrained.num_untested * self._measures_test for retrained in found],
             own_spread=[retrained.num_collapsed > 0 for retrained in found],
         )

@@ -359,7 +359,6 @@ def next_trial(
     most: int,
     is_sure: Sequence[bool],
     generator: np.random.Generator,
-    finished: FloatArray | None = None,
     before: Sequence[int] | None = None,
     own_spread: Sequence[bool] | None = None,
 ) -> int | None:
@@ -376,7 +375,6 @@ def next_trial(
         most: Seeds that a trial gets at most, without those ``before``.
         is_sure: Whether a trial gets a seed in any case, ``(M,)``.
         generator: Of the draws of the true means.
-        finished: As in `best_guesses`; None for no trial.
         before: How many of the planned seeds were given before, for another purpose, ``(M,)``:
             they count in means, but not where a trial is sure to get a seed. None: none.
         own_spread: As in `means_of`.
@@ -387,8 +385,8 @@ def next_trial(
     waiting = np.flatnonzero(is_open & (given == 0) & np.array(is_sure, dtype=bool))
     if len(waiting):
         return int(waiting[0])
-    known = np.zeros((0, searched.shape[1])) if finished is None else finished
-    means = best_guesses(searched, seeds, known, own_spread)
+    # not by the best guesses: they would give all seeds to a few trials, and so make a small front
+    means = means_of(with_searched(searched, seeds), own_spread)
     if not np.isfinite(means.errors).any():  # the first seeds have not ended
         shares = np.ones(len(counts))
     else:

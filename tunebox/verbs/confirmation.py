@@ -261,7 +261,6 @@ class Confirmation:
             most_seeds=self._settings.seeds,
             max_epochs=self._max_epochs,
             seed=spec.search.seed,
-            finished=finished_costs(self._log),
             measures_test=self._measures_test,
         )
         from tunebox.decisions.state import SearchState  # which imports Optuna
