@@ -33,7 +33,6 @@ from tunebox.decisions.confirm import (
     Candidate,
     ConfirmMethod,
     choose_trials,
-    finished_costs,
 )
 from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, confirmed
 from tunebox.decisions.state import SearchState
@@ -167,9 +166,7 @@ def confirm(
     search = again.search.model_copy(update={"trials": num_trainings})
     state = SearchState(retrainings, method, search, again.space)
     drive(state, NoisyExecutor(recording, job.seed + 1_000_000), [])
-    result = confirmed(
-        candidates, retrainings, [trial.trial_id for trial in log.front()], finished_costs(log)
-    )
+    result = confirmed(candidates, retrainings, [trial.trial_id for trial in log.front()])
     assert result is not None
     return result, retrainings.epochs_spent
 

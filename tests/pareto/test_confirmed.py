@@ -10,7 +10,6 @@ from tests.pareto import brute_force
 from tunebox.pareto.confirmed import (
     Means,
     alike_neighbours,
-    best_guesses,
     front_of_means,
     front_shares,
     hypervolume_interval,
@@ -143,7 +142,7 @@ def test_draws_have_the_errors_and_the_correlation_of_the_means() -> None:
 
 def test_neighbours_are_alike_unless_one_objective_tells_them_apart() -> None:
     values = np.array([[0.0, 3.0], [0.1, 2.9], [0.2, 0.0]])
-    means = Means(values, np.full((3, 2), 0.3), np.full((3, 2), 8.0), np.tile(np.eye(2), (3, 1, 1)))
+    means = Means(values, np.full((3, 2), 0.3), np.full((3, 2), 8.0), np.eye(2))
     assert alike_neighbours(means, [0, 1, 2]) == [(0, 1)]
 
 
@@ -155,50 +154,6 @@ def test_the_result_of_the_search_counts_as_a_seed_taken_back_by_the_mean_gap() 
     assert second.tolist() == [[2.0, 1.0], [3.0, 1.5]]
     assert third.tolist() == [[1.0, 1.0]]
     assert fourth.tolist() == [[6.0, 6.5]]
-
-
-def test_best_guesses_are_the_means_of_a_normal_model_given_the_measurements() -> None:
-    """Compared with the joint normal distribution of a true mean and its measurements."""
-    generator = np.random.default_rng(3)
-    spread = np.array([[1.0, -0.9], [-0.9, 1.0]])
-    finished = generator.multivariate_normal([5, 7], spread + NOISE, 4000)
-    truth = generator.multivariate_normal([5, 7], spread, 300)
-    counts = generator.integers(1, 4, 300)
-    searched = truth + generator.multivariate_normal([0, 0], NOISE, 300)
-    seeds = [
-        mean + generator.multivariate_normal([0, 0], NOISE, count)
-        for mean, count in zip(truth, counts, strict=True)
-    ]
-    found = best_guesses(searched, seeds, finished)
-    for trial in range(5):
-        number = counts[trial] + 1
-        measured = np.vstack([searched[trial], seeds[trial]])
-        # of the true mean with the measurements in a row, and of these with each other
-        shared = np.tile(spread, (1, number))
-        among = np.tile(spread, (number, number)) + np.kron(np.eye(number), NOISE)
-        solved = shared @ np.linalg.inv(among)
-        mean = np.array([5, 7]) + solved @ (measured - [5, 7]).ravel()
-        covariance = spread - solved @ shared.T
-        np.testing.assert_allclose(found.values[trial], mean, atol=0.2)
-        np.testing.assert_allclose(found.errors[trial], np.sqrt(np.diag(covariance)), rtol=0.2)
-        expected = covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
-        assert found.correlation[trial, 0, 1] == pytest.approx(expected, abs=0.25)
-    errors = found.values - truth
-    plain = means_of(with_searched(searched, seeds)).values - truth
-    assert (errors**2).mean() < 0.6 * (plain**2).mean()
-
-
-def test_a_guess_of_a_trial_with_a_spread_of_its_own_is_its_mean() -> None:
-    generator = np.random.default_rng(0)
-    finished = generator.normal(size=(40, 2))
-    seeds = [generator.normal(size=(3, 2)) for _ in range(4)]
-    searched = finished[:4].copy()
-    searched[1] = np.nan
-    found = best_guesses(searched, seeds, finished, [False, True, False, False])
-    np.testing.assert_allclose(found.values[1], seeds[1].mean(axis=0))
-    assert (np.abs(found.values[0] - finished.mean(axis=0)) > 0).all()
-    few = best_guesses(searched, seeds, finished[:9])
-    np.testing.assert_allclose(few.values, means_of(with_searched(searched, seeds)).values)
 
 
 def chosen(searched: FloatArray, seeds: list[FloatArray], **options: object) -> int | None:

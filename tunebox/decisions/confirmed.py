@@ -18,13 +18,13 @@ from tunebox.decisions.trials import TrialLog
 from tunebox.pareto.confirmed import (
     Means,
     alike_neighbours,
-    best_guesses,
     front_of_means,
     front_shares,
     hypervolume_interval,
     means_of,
     student_quantile,
     with_images,
+    with_searched,
 )
 from tunebox.pareto.front import knee_index
 from tunebox.pareto.objectives import FloatArray, Objectives
@@ -53,9 +53,8 @@ class ConfirmedTrial:
         test_means: The same on the test part, over the new seeds that were measured there, with
             intervals that also cover the choice of its images; without objectives that are not
             measured there.
-        best_guesses: The means with the search's own result as one seed more, drawn towards those
-            of the other trials (`tunebox.pareto.confirmed.best_guesses`): by these trials are
-            compared.
+        best_guesses: The means with the search's own result as one seed more, taken back by what
+            such results were too good: by these trials are compared.
         front_share: Probability that it is on the true front of the trials compared.
         on_front: Whether it is on the front of the best guesses.
         is_knee: Whether it is the knee of that front.
@@ -114,7 +113,6 @@ def confirmed(
     candidates: Sequence[Candidate],
     log: TrialLog,
     front: Sequence[str],
-    finished: FloatArray | None = None,
     seed: int = 0,
 ) -> Confirmed | None:
     """Return what the retrainings in ``log`` say; None while none has ended.
@@ -123,7 +121,6 @@ def confirmed(
         candidates: The trials that they repeat.
         log: The retrainings.
         front: The trials on the search's own front.
-        finished: Costs of the trials that finished in the search; None for no trial.
         seed: Of the draws of true means.
     """
     found = collect(candidates, log)
@@ -131,8 +128,7 @@ def confirmed(
     if not known:
         return None
     candidates, found = [candidates[i] for i in known], [found[i] for i in known]
-    known_costs = np.zeros((0, len(log.objectives))) if finished is None else finished
-    return _Summary(candidates, found, log.objectives, front, known_costs, seed).result()
+    return _Summary(candidates, found, log.objectives, front, seed).result()
 
 
 class _Summary:
@@ -144,7 +140,6 @@ class _Summary:
         found: Sequence[Retrained],
         objectives: Objectives,
         front: Sequence[str],
-        finished: FloatArray,
         seed: int,
     ) -> None:
         self._candidates = candidates
@@ -157,7 +152,7 @@ class _Summary:
         self._means = means_of(seeds, collapsed)
         # of a trial that collapsed, the search shows a seed that did not: that is no third seed
         own = np.where(np.array(collapsed)[:, None], np.nan, self._searched)
-        self._guesses = best_guesses(own, seeds, finished, collapsed)
+        self._guesses = means_of(with_searched(own, seeds), collapsed)
         self._draws = self._guesses.draws(np.random.default_rng(seed))
         self._test_names, self._test_seeds = _test_costs(found, objectives)
         self._test = means_of(self._test_seeds, collapsed) if self._test_names else None

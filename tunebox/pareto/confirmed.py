@@ -3,8 +3,6 @@
 M trials, D objectives as costs (lower is better); trial ``i`` was trained again with ``n_i`` seeds.
 The seeds of a trial are independent, and their spread may differ from trial to trial.
 
-[Morris1983] C. N. Morris. Parametric empirical Bayes inference: theory and applications. Journal of
-    the American Statistical Association 78(381), 1983.
 [Satterthwaite1946] F. E. Satterthwaite. An approximate distribution of estimates of variance
     components. Biometrics Bulletin 2(6), 1946.
 [Smyth2004] G. K. Smyth. Linear models and empirical Bayes methods for assessing differential
@@ -25,7 +23,6 @@ from tunebox.pareto.objectives import FloatArray
 
 _NUM_DRAWS = 512  # of the true means
 _SURELY_OFF = 0.02  # probability to be on the front, below which a trial gets no more seeds
-_FEWEST_TRIALS = 5  # for each objective, that tell how true means are spread
 _SMALLEST = 1e-12  # variance: seeds may agree to the last digit
 
 
@@ -37,7 +34,7 @@ class Means:
         values: ``(M, D)``; NaN for a trial without seeds.
         errors: Standard errors of the means, ``(M, D)``; NaN where nothing is known of the spread.
         df: Degrees of freedom of the errors, ``(M, D)``.
-        correlation: Of the errors of a trial in its objectives, ``(M, D, D)``.
+        correlation: Of the objectives over the seeds of a trial, ``(D, D)``.
     """
 
     values: FloatArray
@@ -56,8 +53,8 @@ class Means:
         Multivariate t; a trial without seeds, or of unknown spread, is NaN.
         """
         shape = (num_draws, *self.values.shape)
-        roots = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(shape[2]))
-        normal = np.einsum("nmd,med->nme", generator.standard_normal(shape), roots)
+        root = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(len(self.correlation)))
+        normal = generator.standard_normal(shape) @ root.T
         df = np.maximum(self.df.min(axis=1), 1.0)
         scale = np.sqrt(generator.chisquare(df, (num_draws, len(df))) / df)
         return np.asarray(self.values + self.errors * normal / scale[:, :, None])
@@ -91,8 +88,9 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = np.sqrt(np.maximum(variances, _SMALLEST) / counts[:, None])
     kept = [costs for costs, is_apart in zip(seeds, apart, strict=True) if not is_apart]
-    correlation = np.tile(_correlation(kept, dimension), (len(seeds), 1, 1))
-    return Means(values, np.where(counts[:, None] > 0, errors, np.nan), df, correlation)
+    return Means(
+        values, np.where(counts[:, None] > 0, errors, np.nan), df, _correlation(kept, dimension)
+    )
 
 
 def with_images(means: Means, are_shares: Sequence[bool], num_images: int) -> Means:
@@ -295,62 +293,6 @@ def with_searched(searched: FloatArray, seeds: Sequence[FloatArray]) -> list[Flo
     ]
 
 
-def best_guesses(
-    searched: FloatArray,
-    seeds: Sequence[FloatArray],
-    finished: FloatArray,
-    own_spread: Sequence[bool] | None = None,
-) -> Means:
-    """Return the best guesses of the true means, from the search's results and the new seeds.
-
-    The search's own result is one seed more. The true means of all trials that finished are taken
-    for draws from one normal distribution, so that the guess of a trial is drawn towards their
-    mean: across the front, where the trials hardly differ, far more than along it [Morris1983].
-    That takes back what a trial was lucky, whether it was selected by its luck or not.
-
-    With too few trials for that, the search's results are taken back by what they were too good on
-    average (`with_searched`).
-
-    Args:
-        searched: Costs in the search, ``(M, D)``; NaN for a trial that has none.
-        seeds: Costs of each trial's new seeds, ``(n_i, D)`` each.
-        finished: Costs in the search of all trials that finished, ``(N, D)``.
-        own_spread: As in `means_of`; such trials are not drawn towards the others.
-    """
-    dimension = searched.shape[1]
-    if len(finished) < _FEWEST_TRIALS * dimension:
-        return means_of(with_searched(searched, seeds), own_spread)
-    measured = [
-        np.vstack([costs, own]) if np.isfinite(own).all() else costs
-        for own, costs in zip(searched, seeds, strict=True)
-    ]
-    means = means_of(measured, own_spread)
-    noise = means.errors[:, :, None] * means.correlation * means.errors[:, None, :]  # of the means
-    counts = np.array([len(costs) for costs in measured], dtype=np.float64)
-    is_known = np.isfinite(means.errors).all(axis=1)
-    if own_spread is not None:
-        is_known &= ~np.array(own_spread, dtype=bool)
-    if not is_known.any():
-        return means
-    of_one_seed = np.mean(counts[is_known, None, None] * noise[is_known], axis=0)
-    spread = _positive(np.cov(finished.T).reshape(dimension, dimension) - of_one_seed)
-    values, errors = means.values.copy(), means.errors.copy()
-    correlation, centre = means.correlation.copy(), finished.mean(axis=0)
-    for trial in np.flatnonzero(is_known):
-        share = spread @ np.linalg.inv(spread + noise[trial])
-        values[trial] = centre + share @ (means.values[trial] - centre)
-        left = spread - share @ spread
-        errors[trial] = np.sqrt(np.maximum(np.diag(left), _SMALLEST))
-        correlation[trial] = left / np.outer(errors[trial], errors[trial])
-    return Means(values, errors, means.df, correlation)
-
-
-def _positive(covariance: FloatArray) -> FloatArray:
-    """Return the nearest covariance with variances above 0 in all directions."""
-    variances, directions = np.linalg.eigh(covariance)
-    return np.asarray((directions * np.maximum(variances, _SMALLEST)) @ directions.T)
-
-
 def next_trial(
     searched: FloatArray,
     seeds: Sequence[FloatArray],
@@ -385,7 +327,6 @@ def next_trial(
     waiting = np.flatnonzero(is_open & (given == 0) & np.array(is_sure, dtype=bool))
     if len(waiting):
         return int(waiting[0])
-    # not by the best guesses: they would give all seeds to a few trials, and so make a small front
     means = means_of(with_searched(searched, seeds), own_spread)
     if not np.isfinite(means.errors).any():  # the first seeds have not ended
         shares = np.ones(len(counts))

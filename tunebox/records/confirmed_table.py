@@ -13,7 +13,6 @@ from tunebox.decisions.confirmed import Confirmed, confirmed
 from tunebox.decisions.events import Event, Observer, SearchEnded
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError, reading
-from tunebox.pareto.objectives import FloatArray
 from tunebox.records.confirm_plan import ConfirmPlan
 from tunebox.records.files import check_format
 from tunebox.records.search_folder import SearchFolder
@@ -44,7 +43,6 @@ class ConfirmedWriter(Observer):
         plan: ConfirmPlan,
         log: TrialLog,
         front: Sequence[str],
-        finished: FloatArray,
     ) -> None:
         """Remember what to write.
 
@@ -53,21 +51,18 @@ class ConfirmedWriter(Observer):
             plan: What is repeated.
             log: The retrainings; brought up to date before each event.
             front: The trials on the search's own front.
-            finished: Costs of the trials that finished in the search, as `finished_costs` gives
-                them.
         """
         self._folder = folder
         self._plan = plan
         self._log = log
         self._front = front
-        self._finished = finished
         self.warnings: list[str] = []  # problems that did not stop the confirmation
 
     def on(self, event: Event) -> None:
         """Write at the end."""
         if not isinstance(event, SearchEnded):
             return
-        result = confirmed(self._plan.candidates, self._log, self._front, self._finished)
+        result = confirmed(self._plan.candidates, self._log, self._front)
         if result is None:
             return
         try:

@@ -12,7 +12,6 @@ from tunebox.decisions.confirm import (
     Candidate,
     ConfirmMethod,
     choose_trials,
-    finished_costs,
 )
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.events import Event, MakeObserver, Planned, Reported
@@ -165,7 +164,6 @@ class Confirmation:
         display: MakeObserver | None,
     ) -> SearchResult:
         front = [trial.trial_id for trial in self._log.front()]
-        finished = finished_costs(self._log)
         plan = ConfirmPlan(self._searched.name, self._candidates)  # for the table
         where = self._searched if self._is_new else self._folder
         return run_to_end(
@@ -176,7 +174,7 @@ class Confirmation:
             search_tracking_uri(where, tracking_uri),
             callbacks,
             display,
-            last=ConfirmedWriter(self._searched, plan, state.log, front, finished),
+            last=ConfirmedWriter(self._searched, plan, state.log, front),
             num_trials=num_trials,
         )
 
