@@ -28,12 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recordings import RECORDINGS, load_recording, table_line
-from tunebox.decisions.confirm import (
-    MOST_SEEDS,
-    Candidate,
-    ConfirmMethod,
-    choose_trials,
-)
+from tunebox.decisions.confirm import MOST_SEEDS, Candidate, ConfirmMethod, choose_trials
 from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, confirmed
 from tunebox.decisions.state import SearchState
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState

@@ -38,11 +38,7 @@ class ConfirmedWriter(Observer):
     """Writes the table when a confirmation ends, with what there is by then."""
 
     def __init__(
-        self,
-        folder: SearchFolder,
-        plan: ConfirmPlan,
-        log: TrialLog,
-        front: Sequence[str],
+        self, folder: SearchFolder, plan: ConfirmPlan, log: TrialLog, front: Sequence[str]
     ) -> None:
         """Remember what to write.
 
