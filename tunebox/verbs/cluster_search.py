@@ -218,8 +218,8 @@ class ClusterSession:
             )
             raise NoResultError(EXIT_TROUBLE, f"{search.name} was killed; continue it: {again}")
         warnings = [f"on the cluster: {warning}" for warning in result.warnings]
-        again = read_confirmed(folder)  # by the repeats at its end
-        return replace(result, out=str(out), warnings=warnings, confirmed=again)
+        repeated = read_confirmed(folder)  # by the repeats at its end
+        return replace(result, out=str(out), warnings=warnings, confirmed=repeated)
 
     def _ended_job(self, name: str) -> Job | None:
         """Return the job of ``name`` once it is over, None if Ray does not know or answer."""
