@@ -151,7 +151,12 @@ def confirm(
     ]
     retrainings = TrialLog(log.objectives)
     method = ConfirmMethod(
-        candidates, retrainings, most_seeds=job.most_seeds, max_epochs=last, seed=job.seed
+        candidates,
+        retrainings,
+        most_seeds=job.most_seeds,
+        max_epochs=last,
+        seed=job.seed,
+        measures_test=False,  # the simulation has none
     )
     search = again.search.model_copy(update={"trials": num_trainings})
     state = SearchState(retrainings, method, search, again.space)

@@ -39,7 +39,7 @@ from tunebox.spec.load import load_spec
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.seeded import seed_path, seeded_spec
 from tunebox.spec.space import Values
-from tunebox.verbs.confirm import ConfirmResult
+from tunebox.verbs.confirmation import ConfirmResult
 
 TRUTH_SEED = 987_654_321  # the seeds of the truth are derived from it, those of confirm are not
 

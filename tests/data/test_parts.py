@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from PIL import Image
 
 from tunebox.data import files
 from tunebox.data.image_set import ImageSet
-from tunebox.data.parts import load_test_part, load_training_parts
+from tunebox.data.parts import load_test_part, load_training_parts, open_folds
 from tunebox.data.sets.digits import DigitsSettings
 from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.data.sets.torchvision import TorchvisionSettings
-from tunebox.data.settings import DataSettings
+from tunebox.data.settings import DataSettings, LabelNoiseSettings
 from tunebox.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -47,6 +48,43 @@ def test_digits() -> None:
         assert (shares - 0.1).abs().max() < 0.01
     assert not as_rows(parts.train) & as_rows(test)
     assert not as_rows(parts.train) & as_rows(parts.validation)
+
+
+def test_each_fold_is_validated_on_once_and_test_is_left_alone() -> None:
+    folds = [fold.resident() for fold in open_folds(digits(), 5)]
+    test = load_test_part(digits())
+    validated = [as_rows(fold.validation) for fold in folds]
+    everything = set().union(*validated)
+    assert sum(len(fold.validation) for fold in folds) == 1797 - len(test)
+    assert not everything & as_rows(test)
+    for fold, own in zip(folds, validated, strict=True):
+        assert not own & as_rows(fold.train)
+        assert own | as_rows(fold.train) == everything
+        assert len(fold.train) + len(fold.validation) == 1797 - len(test)
+    again = open_folds(digits(), 5)[0].resident()
+    assert torch.equal(again.train.images, folds[0].train.images)
+    other = open_folds(digits(split_seed=1), 5)[0].resident()
+    assert as_rows(other.validation) != validated[0]
+
+
+def test_folds_divide_the_images_that_may_be_trained_on() -> None:
+    noise = LabelNoiseSettings(kind="symmetric", rate=0.5)
+    plain = open_folds(digits(train_images=120), 4)
+    noisy = open_folds(digits(train_images=120, label_noise=noise), 4)
+    for fold, wrong in zip(plain, noisy, strict=True):
+        assert [len(fold.train), len(fold.validation)] == [90, 30]
+        assert torch.equal(fold.validation.labels, wrong.validation.labels)
+        assert 0.4 < (fold.train.labels != wrong.train.labels).double().mean() < 0.6
+
+
+def test_data_with_a_validation_part_of_their_own_have_no_folds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = digits().build("train")
+    chosen = replace(whole, is_validation=torch.arange(len(whole)) % 5 == 0)
+    monkeypatch.setattr(DigitsSettings, "build", lambda self, part: chosen)
+    with pytest.raises(DataError, match="cross_validation needs data without a validation part"):
+        open_folds(digits(), 3)
 
 
 def test_test_part_depends_on_the_split_seed_alone() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tunebox.data.split import stratified_split, stratified_subset
+from tunebox.data.split import stratified_folds, stratified_split, stratified_subset
 from tunebox.errors import DataError
 
 
@@ -71,3 +71,28 @@ def test_impossible_subset_is_refused(size: int) -> None:
         DataError, match=rf"data/train_images is {size}: .* least 3 .* at most 300 "
     ):
         stratified_subset(labels, size, generator())
+
+
+@pytest.mark.parametrize("counts", [[10, 7, 3], [3, 3, 3], [1000, 3]])
+def test_folds_are_apart_and_as_even_as_whole_images_allow(counts: list[int]) -> None:
+    labels = shuffled_labels(counts)
+    folds = stratified_folds(labels, 3, generator())
+    assert sorted(index for fold in folds for index in fold.tolist()) == list(range(len(labels)))
+    sizes = [len(fold) for fold in folds]
+    of_classes = torch.stack(
+        [torch.bincount(labels[fold], minlength=len(counts)) for fold in folds]
+    )
+    assert max(sizes) - min(sizes) <= 1
+    assert int((of_classes.amax(0) - of_classes.amin(0)).max()) <= 1
+
+
+def test_folds_depend_on_the_seed_alone() -> None:
+    labels = shuffled_labels([20, 20])
+    first, again, other = (stratified_folds(labels, 4, generator(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(one, same) for one, same in zip(first, again, strict=True))
+    assert not all(torch.equal(one, same) for one, same in zip(first, other, strict=True))
+
+
+def test_a_class_smaller_than_the_number_of_folds_is_refused() -> None:
+    with pytest.raises(DataError, match=r"class 1 has 3 .*evaluation/cross_validation to 3"):
+        stratified_folds(shuffled_labels([9, 3]), 4, generator())

@@ -53,6 +53,20 @@ def test_the_options_that_a_resume_needs_are_named() -> None:
     assert stalled.go_on() == "with stop_when changed or taken out in its search.yaml"
 
 
+def test_repeats_get_a_part_of_either_budget() -> None:
+    search = SearchSettings(epochs=13, time_budget=130, repeats=2)
+    budget = Budget(search, TrialLog(OBJECTIVES))
+    assert budget.spent(99.9) is None
+    rest = ", but for what the repeats get"
+    assert budget.spent(100.1) == f"the time budget of 130 s is spent{rest}"
+    for _ in range(10):
+        budget.reported()
+    assert budget.spent(0.0) == f"the budget of 13 epochs is spent{rest}"
+    assert budget.go_on() == "with --epochs N, N above 13, of which the repeats get a part"
+    assert SearchSettings(epochs=14, repeats=2).epochs_of_trials == 10
+    assert SearchSettings(epochs=15, repeats=2).epochs_of_trials == 11  # which goes on
+
+
 def ends(volumes: list[float], search: SearchSettings) -> list[bool]:
     """Whether the search is to end after each trial; the reference point is (0, 0.1)."""
     log = TrialLog(OBJECTIVES)

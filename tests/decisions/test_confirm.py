@@ -34,11 +34,14 @@ MAX_EPOCHS, TRIALS, MOST = 9, 20, 4
 class NoisyExecutor(Executor):
     """Trains one trial after the other; the seed of a trial moves its accuracies."""
 
-    def __init__(self, max_reports: int | None = None, diverges: str = "") -> None:
+    def __init__(
+        self, max_reports: int | None = None, diverges: str = "", measures_test: bool = True
+    ) -> None:
         self.clock = 0.0
         self.trained: list[tuple[str, int]] = []  # trial and epoch
         self._left = math.inf if max_reports is None else max_reports
         self._diverges = diverges  # the loss whose trials do
+        self._measures_test = measures_test
 
     def run(self, search: RunningSearch) -> None:
         while search.stop_reason is None and (start := search.next_trial()) is not None:
@@ -60,7 +63,8 @@ class NoisyExecutor(Executor):
         moves = np.random.default_rng(seed).normal(0, 0.01, 2)
         metrics["clean_accuracy"] += moves[0]
         metrics["noisy_accuracy"] += moves[1]
-        metrics |= {f"test_{name}": metrics[name] - 0.02 for name in list(metrics)[:2]}
+        if self._measures_test:
+            metrics |= {f"test_{name}": metrics[name] - 0.02 for name in list(metrics)[:2]}
         if record.settings["losses"] == self._diverges and record.epochs == 1:
             metrics["train_loss"] = math.nan
         return metrics
@@ -102,11 +106,20 @@ def candidates(searched: TrialLog, again: SearchSpec) -> list[Candidate]:
 
 
 def state_of(
-    again: SearchSpec, candidates: list[Candidate], trials: int = TRIALS, most: int = MOST
+    again: SearchSpec,
+    candidates: list[Candidate],
+    trials: int = TRIALS,
+    most: int = MOST,
+    measures_test: bool = True,
 ) -> SearchState:
     log = TrialLog(again.objective_set)
     method = ConfirmMethod(
-        candidates, log, most_seeds=most, max_epochs=MAX_EPOCHS, seed=again.search.seed
+        candidates,
+        log,
+        most_seeds=most,
+        max_epochs=MAX_EPOCHS,
+        seed=again.search.seed,
+        measures_test=measures_test,
     )
     search = again.search.model_copy(update={"trials": trials})
     return SearchState(log, method, search, again.space)
@@ -209,6 +222,34 @@ def test_more_seeds_extend_one_that_has_ended(
     drive(state, more, [])
     assert num_before < len(state.log.trials)
     assert min(int(trial_id) for trial_id, _ in more.trained) == num_before
+
+
+def test_seeds_of_repeats_are_kept_and_each_sure_trial_gets_one_on_test(
+    again: SearchSpec, candidates: list[Candidate]
+) -> None:
+    repeats, written = state_of(again, candidates, measures_test=False), Written()
+    drive(repeats, NoisyExecutor(measures_test=False), [written])
+    num_untested = sum(found.num_untested for found in collect(candidates, repeats.log))
+    assert num_untested == len(repeats.log.trials) > 0
+    before = result_of(repeats, candidates, [])
+    assert not any(trial.test_means for trial in before.trials)
+    num_sure = sum(candidate.is_sure for candidate in candidates)
+    trials = len(repeats.log.trials) + num_sure
+    state = state_of(again, candidates, trials=trials, most=1)
+    state.replay_events(written.events)
+    drive(state, NoisyExecutor(), [])
+    after = result_of(state, candidates, [])
+    found = collect(candidates, state.log)
+    for candidate, retrained in zip(candidates, found, strict=True):
+        reports = [record.last_metrics for record in retrained.records]
+        tested = [metrics for metrics in reports if "test_clean_accuracy" in metrics]
+        assert len(tested) == int(candidate.is_sure)
+        trial = after.trial(candidate.trial_id)
+        if trial is not None and candidate.is_sure:
+            [metrics] = tested
+            mean = trial.test_means["clean_accuracy"].value
+            assert mean == pytest.approx(metrics["test_clean_accuracy"])
+            assert trial.num_seeds == len(retrained.records) > 1
 
 
 def test_means_hold_and_the_optimism_of_the_front_is_seen(

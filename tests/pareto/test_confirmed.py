@@ -16,6 +16,7 @@ from tunebox.pareto.confirmed import (
     means_of,
     moderated_variances,
     next_trial,
+    with_images,
     with_searched,
 )
 from tunebox.pareto.front import front_indices
@@ -130,7 +131,9 @@ def test_shares_are_those_that_brute_force_counts() -> None:
 
 def test_draws_have_the_errors_and_the_correlation_of_the_means() -> None:
     correlation = np.array([[1, 0.5], [0.5, 1]])
-    means = Means(np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation)
+    means = Means(
+        np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation[None]
+    )
     draws = means.draws(np.random.default_rng(0), 20_000)[:, 0]
     np.testing.assert_allclose(draws.std(axis=0), np.sqrt(50 / 48) * np.array([1, 3]), rtol=0.03)
     first, second = draws.T
@@ -201,3 +204,23 @@ def test_trigamma_is_inverted() -> None:
 
     for x in (0.05, 1.0, 7.0, 400.0):
         assert _inverse_trigamma(float(special.polygamma(1, x))) == pytest.approx(x, rel=1e-6)
+
+
+def test_an_interval_that_covers_images_too_holds_for_the_accuracy_on_all_images() -> None:
+    """Images differ in how often they are right; all seeds of a set are measured on the same."""
+    generator = np.random.default_rng(0)
+    num_images, num_seeds, truth = 400, 4, 0.9
+    covered, seeds_only = 0, 0
+    for _ in range(600):
+        chances = generator.beta(0.45, 0.05, num_images)  # of mean 0.9
+        moves = generator.normal(0, 0.004, (num_seeds, 1))  # of a seed, on all images
+        right = generator.random((num_seeds, num_images)) < np.clip(chances + moves, 0, 1)
+        means = means_of([-right.mean(axis=1)[:, None]])
+        gap = abs(float(means.values[0, 0]) + truth)
+        seeds_only += gap <= float(means.half_widths()[0, 0])
+        wide = with_images(means, [True], num_images)
+        covered += gap <= float(wide.half_widths()[0, 0])
+        other = with_images(means, [False], num_images)
+        np.testing.assert_allclose(other.half_widths(), means.half_widths())
+    assert 0.94 <= covered / 600 <= 0.995
+    assert seeds_only / 600 < 0.9

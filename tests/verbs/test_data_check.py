@@ -12,9 +12,11 @@ import torch
 import tunebox
 from tests.command_line import run_tunebox
 from tests.data.image_files import png, random
+from tunebox.data.inspection import Inspection
 from tunebox.data.sets.image_folder import ImageFolderSettings
 from tunebox.errors import DataError
-from tunebox.verbs.data_check import write_bad_files
+from tunebox.spec.load import load_spec
+from tunebox.verbs.data_check import check_folds, note_validation, write_bad_files
 from tunebox.verbs.doctor import _inspect
 from tunebox.verbs.findings import Finding, findings_in
 
@@ -149,3 +151,54 @@ def test_findings_are_read_back_from_lines() -> None:
         Finding("ok", "versions", "tunebox 0.1.0, ray 2"),
         Finding("error", "data", "x: is  damaged"),
     ]
+
+
+def validation_lines(
+    changes: dict[str, Any], inspection: Inspection | None = None, **more: Any
+) -> list[str]:
+    lines = list[str]()
+    file = {
+        "model": {"kind": "mlp", "width": 8},
+        "losses": {"cross_entropy": {"on": "clean"}},
+        "optimizer": {"kind": "sgd", "lr": {"uniform": [0.01, 0.1]}},
+        "data": {"kind": "digits"},
+        "evaluation": {"noise": {"kind": "gaussian", "std": 0.1}},
+        **changes,
+        **more,
+    }
+    note_validation(load_spec(file), inspection or Inspection(), lines.append)
+    return lines
+
+
+def test_a_validation_part_in_which_an_image_weighs_as_much_as_a_seed_is_said() -> None:
+    assert validation_lines({}) == []  # 288 images
+    [line] = validation_lines({"data": {"kind": "digits", "validation_fraction": 0.07}})
+    assert "has 101 images, so one image is 0.99 points of accuracy" in line
+    assert "evaluation/cross_validation: 5" in line
+    pictures = {"data": {"kind": "image_folder", "root": "no", "image_size": 8}}
+    [line] = validation_lines(pictures, Inspection(num_images=600))
+    assert "has 96 images" in line  # a fifth is the test part, a fifth of the rest for validation
+    [line] = validation_lines(pictures, Inspection(num_images=600, num_validation=50))
+    assert "has 50 images" in line
+    assert validation_lines(pictures) == []  # nothing is known
+    train_loss = {"train_loss": {"direction": "minimize", "reference": 3.0}}
+    few = {"data": {"kind": "digits", "validation_fraction": 0.07}}
+    assert validation_lines(few, objectives=train_loss) == []
+
+
+def test_the_cost_of_a_cross_validation_is_said() -> None:
+    evaluation = {"noise": {"kind": "gaussian", "std": 0.1}, "cross_validation": 4}
+    [line] = validation_lines({"evaluation": evaluation})
+    assert "trains 4 models, each on about 1,078 images of 3 folds; an epoch takes 4 times" in line
+    small = {"kind": "digits", "train_images": 120}
+    _, steps = validation_lines({"evaluation": evaluation, "data": small})
+    assert "120 images" in steps
+    assert "cross_validation: 5" not in steps
+
+
+def test_what_cannot_be_divided_into_folds_is_refused_before_a_trial(home: Path) -> None:
+    text = SEARCH_FILE.replace("std: 0.1}", "std: 0.1}, cross_validation: 12")
+    text = text.replace("root: pictures", f"root: {home / 'pictures'}, bad_files: skip")
+    (home / "folds.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="fewer than the 12 folds"):
+        check_folds(load_spec(str(home / "folds.yaml")).trial_config({"optimizer/lr": 0.05}))

@@ -14,7 +14,7 @@ from tunebox.text import printable, shell_command
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tunebox.verbs.confirm import ConfirmResult
+    from tunebox.verbs.confirmation import ConfirmResult
 
 
 def confirm(

@@ -12,6 +12,7 @@ from tunebox.records.export import knee
 from tunebox.reports.format import format_estimate, format_metric, short_value
 from tunebox.reports.front_text import front_text
 from tunebox.reports.methods import branch_path, method_of, short_names, without_branches
+from tunebox.reports.one_seed import describe_one_seed
 from tunebox.spec.space import Values
 from tunebox.text import printable, printable_lines
 
@@ -35,6 +36,8 @@ def print_front(
     drawn = front_text(log, name, width=min(_PLOT_WIDTH, console.width))
     if drawn:
         console.print(Text(f"\n{printable_lines(drawn)}"), soft_wrap=True)
+    if confirmed is None and log.front():
+        console.print(Text(f"\n{describe_one_seed(log)}"))
 
 
 def front_table(

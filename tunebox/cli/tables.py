@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from tunebox.cli.confirm_tables import confirmed_table, describe_confirmed
 from tunebox.cli.front_table import print_front
 from tunebox.decisions.trials import TrialLog, TrialRecord, TrialState
 from tunebox.pareto.objectives import Objective
@@ -171,9 +172,14 @@ def print_search(
     """
     name, log = result.name, result.log
     console.print()
-    print_front(console, name, log)
+    print_front(console, name, log, confirmed=result.confirmed)
+    lines = list[str]()
+    if result.confirmed is not None:
+        console.print()
+        console.print(confirmed_table(result.confirmed, name))
+        lines += describe_confirmed(result.confirmed)
     console.print()
-    lines = [
+    lines += [
         f"ended   {result.ended}",
         *describe_constraints(log),
         *describe_failures(log),

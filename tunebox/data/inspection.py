@@ -46,6 +46,8 @@ class Inspection:
             not known before they are loaded.
         num_images: Images for training and validation.
         num_classes: Number of classes.
+        num_validation: Images of the validation part that the authors of the data chose; None if
+            they did not choose.
     """
 
     found: str | None = None
@@ -54,6 +56,7 @@ class Inspection:
     image_shape: tuple[int, int, int] | None = None
     num_images: int = 0
     num_classes: int = 0
+    num_validation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +117,22 @@ def inspect_pictures(settings: PictureSettings, progress: Progress | None) -> In
         *(_empty_classes(listings["test"], test) if test else []),
         *_copies(train, test),
     ]
-    num_classes = len(listings["train"].classes)
-    return Inspection(found, notes, bad, _shape(settings, train), len(train), num_classes)
+    return Inspection(
+        found,
+        notes,
+        bad,
+        _shape(settings, train),
+        len(train),
+        len(listings["train"].classes),
+        _num_validation(listings["train"], kept),
+    )
+
+
+def _num_validation(listing: Listing, kept: Sequence[int]) -> int | None:
+    """Return how many of the images at the places ``kept`` were chosen for validation."""
+    if listing.is_validation is None:
+        return None
+    return sum(listing.is_validation[place] for place in kept)
 
 
 def _shape(settings: PictureSettings, train: Sequence[_Seen]) -> tuple[int, int, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from tunebox.data.image_set import ImageSet
 from tunebox.data.label_noise import with_label_noise
 from tunebox.data.settings import DataSettings, SplitPart
-from tunebox.data.split import stratified_split, stratified_subset
+from tunebox.data.split import stratified_folds, stratified_split, stratified_subset
 from tunebox.data.stored_set import AnyImageSet, StoredSet
+from tunebox.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,47 @@ def open_training_parts(settings: DataSettings) -> OpenedParts:
     if settings.train_images is not None:
         subset = stratified_subset(rest.labels[train], settings.train_images, generator)
         train = train[subset]
-    train_part = rest.select(train)
+    return _selected(rest, train, validation, settings)
+
+
+def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
+    """Return the parts of each fold of a cross-validation, on the CPU.
+
+    The images that are not in the test part, or ``train_images`` of them, are divided into
+    ``num_folds`` folds by ``split_seed``. Each fold is the validation part once, and the others
+    are the train part then. The labels of the train parts alone are changed by ``label_noise``.
+
+    Raises:
+        DataError: As in `open_training_parts`; or the authors of the data chose the validation
+            images, or a class has fewer images than there are folds.
+    """
+    generator = torch.Generator().manual_seed(settings.split_seed)
+    rest = _open_part(settings, "train", generator)
+    if rest.is_validation is not None:
+        raise DataError(
+            "evaluation/cross_validation needs data without a validation part of their own, which "
+            "these have: leave it out, or turn that part into train images"
+        )
+    images = torch.arange(len(rest))
+    if settings.train_images is not None:
+        images = stratified_subset(rest.labels, settings.train_images, generator)
+    folds = [images[fold] for fold in stratified_folds(rest.labels[images], num_folds, generator)]
+    return [
+        _selected(
+            rest, torch.cat([*folds[:held], *folds[held + 1 :]]).sort().values, fold, settings
+        )
+        for held, fold in enumerate(folds)
+    ]
+
+
+def _selected(
+    images: AnyImageSet, train: Tensor, validation: Tensor, settings: DataSettings
+) -> OpenedParts:
+    """Return the parts with these indices; the train part gets its wrong labels."""
+    train_part = images.select(train)
     if settings.label_noise is not None:
         train_part = with_label_noise(train_part, settings.label_noise, settings.split_seed)
-    return OpenedParts(train_part, rest.select(validation))
+    return OpenedParts(train_part, images.select(validation))
 
 
 def load_training_parts(settings: DataSettings) -> TrainingParts:

@@ -57,6 +57,11 @@ class DataSettings(Part):
         return None
 
     @property
+    def num_images(self) -> int | None:
+        """Number of images outside the test part; None if it is known only from files."""
+        return None
+
+    @property
     def seeded_test_fraction(self) -> float | None:
         """Share of the images to use as test part; None if the data set has its own test part."""
         return None

@@ -60,6 +60,34 @@ def stratified_subset(labels: Tensor, size: int, generator: torch.Generator) -> 
     return _draw(labels, classes, sizes, generator)[1]
 
 
+def stratified_folds(labels: Tensor, num_folds: int, generator: torch.Generator) -> list[Tensor]:
+    """Return the sorted indices of ``num_folds`` parts among which every class is spread evenly.
+
+    Each image is in one part. The sizes of the parts differ by at most one image, and so do those
+    of a class in them.
+
+    Args:
+        labels: ``(N,)``, int64.
+        num_folds: At least 2.
+        generator: On the CPU; the same state gives the same division.
+
+    Raises:
+        DataError: A class has fewer than ``num_folds`` images.
+    """
+    classes, counts = _classes_and_counts(labels)
+    if counts.min() < num_folds:
+        raise DataError(
+            f"class {classes[int(counts.argmin())]} has {counts.min()} image(s), fewer than the "
+            f"{num_folds} folds: give it more, or lower evaluation/cross_validation to "
+            f"{counts.min()} (at least 2)"
+        )
+    labels = labels.cpu()
+    members = [torch.nonzero(labels == label).flatten() for label in classes.tolist()]
+    # one class after the other is dealt out, so that no fold gets all the images that are over
+    order = torch.cat([own[torch.randperm(len(own), generator=generator)] for own in members])
+    return [order[fold::num_folds].sort().values for fold in range(num_folds)]
+
+
 def _classes_and_counts(labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
     classes, counts = np.unique(labels.cpu().numpy(), return_counts=True)
     return classes, counts

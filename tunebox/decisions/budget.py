@@ -1,5 +1,7 @@
 """When a search ends: budgets, and a front that no longer improves. No Ray, no clock."""
 
+import math
+
 from tunebox.decisions.trials import TrialLog, TrialRecord
 from tunebox.pareto.hypervolume import RunningHypervolume
 from tunebox.spec.search_settings import SearchSettings
@@ -10,6 +12,7 @@ class Budget:
 
     ``epochs`` is spent when all trials together have reported so many. ``time_budget`` is spent
     when that many seconds have passed; those of an earlier run of the same search do not count.
+    With ``repeats``, a part of either is set aside (`SearchSettings.share_of_trials`).
     ``hypervolume_stalls`` compares the hypervolume ``h`` of the front of all trials that have
     ended with ``g``, that of the front ``trials`` ends before: it stalls when
     ``h < (1 + tolerance) * g``. It cannot stall before ``trials + 1`` trials have ended, nor while
@@ -37,21 +40,27 @@ class Budget:
     def go_on(self) -> str:
         """Return a remark on how a resume goes on, and on the option without which it would not."""
         search = self._search
-        if search.epochs is not None and self._epochs >= search.epochs:
+        epochs, seconds = search.epochs_of_trials, search.time_budget
+        if epochs is not None and self._epochs >= epochs:
+            if search.repeats:
+                least = math.ceil(self._epochs / search.share_of_trials - 1e-6)
+                return f"with --epochs N, N above {least}, of which the repeats get a part"
             return f"with --epochs N, N above the {self._epochs} that are spent"
         if self._stalls() is not None:
             return "with stop_when changed or taken out in its search.yaml"
-        if search.time_budget is not None:
-            return f"goes on for {search.time_budget:g} s, or --time-budget SECONDS"
+        if seconds is not None:
+            return f"goes on for {seconds:g} s, or --time-budget SECONDS"
         return "goes on"
 
     def spent(self, seconds: float) -> str | None:
         """Return why the search is to end ``seconds`` after its start, None if it goes on."""
         search = self._search
-        if search.epochs is not None and self._epochs >= search.epochs:
-            return f"the budget of {search.epochs} epochs is spent"
-        if search.time_budget is not None and seconds >= search.time_budget:
-            return f"the time budget of {search.time_budget:g} s is spent"
+        epochs, most_seconds = search.epochs_of_trials, search.seconds_of_trials
+        rest = ", but for what the repeats get" if search.repeats else ""
+        if epochs is not None and self._epochs >= epochs:
+            return f"the budget of {search.epochs} epochs is spent{rest}"
+        if most_seconds is not None and seconds >= most_seconds:
+            return f"the time budget of {search.time_budget:g} s is spent{rest}"
         return self._stalls()
 
     def _stalls(self) -> str | None:

@@ -18,6 +18,8 @@ from tunebox.pareto.objectives import FloatArray, Objectives
 from tunebox.spec.space import Scalar, Values
 
 MOST_SEEDS = 2**31  # of which the new ones are drawn
+TEST = "test_"  # before the name of a metric: measured on the test part
+TEST_IMAGES = f"{TEST}images"  # how many there are
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,17 @@ class Retrained:
     costs: FloatArray
     records: list[TrialRecord] = field(default_factory=list)
     num_collapsed: int = 0
+
+    @property
+    def num_untested(self) -> int:
+        """Seeds that trained to their end and were not measured on the test part."""
+        return sum(is_untested(record) for record in self.records)
+
+
+def is_untested(record: TrialRecord) -> bool:
+    """Return whether a retraining reached its end and was not measured on the test part."""
+    measured = any(name.startswith(TEST) for name in record.last_metrics)
+    return record.state is TrialState.FINISHED and not measured
 
 
 def choose_trials(log: TrialLog, layers: int, branch: str | None) -> list[tuple[TrialRecord, bool]]:
@@ -157,6 +170,7 @@ class ConfirmMethod(SearchMethod):
         most_seeds: int,
         max_epochs: int,
         seed: int,
+        measures_test: bool = True,
     ) -> None:
         """Start without any retraining.
 
@@ -166,11 +180,15 @@ class ConfirmMethod(SearchMethod):
             most_seeds: New seeds that a candidate gets at most.
             max_epochs: Epochs of a retraining.
             seed: The random seed of the search, from which the new seeds are derived.
+            measures_test: Whether retrainings are measured on the test part. Then those that the
+                search made before, for its ``repeats``, count neither for ``most_seeds`` nor where
+                a candidate is sure to get a seed.
         """
         self._candidates = candidates
         self._log = log
         self._most_seeds = most_seeds
         self._seed = seed
+        self._measures_test = measures_test
         self.rungs = (max_epochs,)
 
     def suggest(self, trial_id: str) -> Values | None:
@@ -184,6 +202,7 @@ class ConfirmMethod(SearchMethod):
             most=self._most_seeds,
             is_sure=[candidate.is_sure for candidate in self._candidates],
             generator=np.random.default_rng([self._seed, sum(counts)]),
+            before=[retrained.num_untested * self._measures_test for retrained in found],
             own_spread=[retrained.num_collapsed > 0 for retrained in found],
         )
         if chosen is None:

@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tunebox.decisions.confirm import Candidate, Retrained, collect, searched_costs
+from tunebox.decisions.confirm import (
+    TEST,
+    TEST_IMAGES,
+    Candidate,
+    Retrained,
+    collect,
+    is_untested,
+    searched_costs,
+)
 from tunebox.decisions.trials import TrialLog
 from tunebox.pareto.confirmed import (
     Means,
@@ -15,12 +23,13 @@ from tunebox.pareto.confirmed import (
     hypervolume_interval,
     means_of,
     student_quantile,
+    with_images,
     with_searched,
 )
 from tunebox.pareto.front import knee_index
 from tunebox.pareto.objectives import FloatArray, Objectives
 
-TEST = "test_"  # before the name of a metric: measured on the test part
+SHARES_OF_IMAGES = ("clean_accuracy", "noisy_accuracy")
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,9 @@ class ConfirmedTrial:
         num_collapsed: Those of them that diverged or collapsed.
         searched: Its objectives in the search, of one seed; empty unless it finished there.
         means: Objectives on the validation part, over the new seeds.
-        test_means: The same on the test part; without those that are not measured there.
+        test_means: The same on the test part, over the new seeds that were measured there, with
+            intervals that also cover the choice of its images; without objectives that are not
+            measured there.
         best_guesses: The means with the search's own result as one seed more, taken back by what
             such results were too good: by these trials are compared.
         front_share: Probability that it is on the true front of the trials compared.
@@ -99,7 +110,10 @@ class Confirmed:
 
 
 def confirmed(
-    candidates: Sequence[Candidate], log: TrialLog, front: Sequence[str], seed: int = 0
+    candidates: Sequence[Candidate],
+    log: TrialLog,
+    front: Sequence[str],
+    seed: int = 0,
 ) -> Confirmed | None:
     """Return what the retrainings in ``log`` say; None while none has ended.
 
@@ -134,14 +148,15 @@ class _Summary:
         self._on_own_front = [c.trial_id in front for c in candidates]
         self._searched = searched_costs(candidates, objectives)
         collapsed = [retrained.num_collapsed > 0 for retrained in found]
-        seeds = [retrained.costs for retrained in found]
+        self._seeds = seeds = [retrained.costs for retrained in found]
         self._means = means_of(seeds, collapsed)
         # of a trial that collapsed, the search shows a seed that did not: that is no third seed
         own = np.where(np.array(collapsed)[:, None], np.nan, self._searched)
         self._guesses = means_of(with_searched(own, seeds), collapsed)
         self._draws = self._guesses.draws(np.random.default_rng(seed))
-        self._test_names, test_seeds = _test_costs(found, objectives)
-        self._test = means_of(test_seeds, collapsed) if self._test_names else None
+        self._test_names, self._test_seeds = _test_costs(found, objectives)
+        self._test = means_of(self._test_seeds, collapsed) if self._test_names else None
+        self._on_images = self._test and _covering_images(self._test, self._test_names, found)
 
     def result(self) -> Confirmed:
         """Return all of it."""
@@ -160,8 +175,8 @@ class _Summary:
         return Confirmed(
             trials,
             Estimate(*volume),
-            self._too_good(self._means, self._objectives.names),
-            self._too_good(self._test, self._test_names) if self._test else {},
+            self._too_good(self._means, self._objectives.names, self._seeds),
+            self._too_good(self._test, self._test_names, self._test_seeds) if self._test else {},
             self._objectives.names,
         )
 
@@ -183,7 +198,7 @@ class _Summary:
             retrained.num_collapsed,
             {name: candidate.metrics[name] for name in names if candidate.metrics},
             self._estimates(self._means, names, index),
-            self._estimates(self._test, self._test_names, index) if self._test else {},
+            self._estimates(self._on_images, self._test_names, index) if self._on_images else {},
             dict(zip(names, guesses.tolist(), strict=True)),
             share,
             on_front,
@@ -202,17 +217,21 @@ class _Summary:
         return {
             name: Estimate(float(value), float(width))
             for name, value, width in zip(names, values, widths, strict=True)
+            if not np.isnan(value)  # no seed was measured on the test part
         }
 
-    def _too_good(self, means: Means, names: Sequence[str]) -> dict[str, Estimate]:
+    def _too_good(
+        self, means: Means, names: Sequence[str], seeds: Sequence[FloatArray]
+    ) -> dict[str, Estimate]:
         columns = [self._objectives.names.index(name) for name in names]
         searched = self._searched[:, columns]
-        is_shown = np.array(self._on_own_front) & np.isfinite(searched).all(axis=1)
+        is_known = np.isfinite(searched) & np.isfinite(means.values)
+        is_shown = np.array(self._on_own_front) & is_known.all(axis=1)
         rows = [int(row) for row in np.flatnonzero(is_shown)]
         if not rows:
             return {}
         gaps = (means.values - searched)[rows].mean(axis=0)
-        counts = np.array([len(self._found[row].costs) for row in rows])[:, None]
+        counts = np.array([len(seeds[row]) for row in rows])[:, None]
         # the result of the search is one seed, the mean is n
         variances = means.errors[rows] ** 2 * (1 + counts)
         errors = np.sqrt(variances.sum(axis=0)) / len(rows)
@@ -221,6 +240,16 @@ class _Summary:
             name: Estimate(float(gap), float(width))
             for name, gap, width in zip(names, gaps, quantiles * errors, strict=True)
         }
+
+
+def _covering_images(means: Means, names: Sequence[str], found: Sequence[Retrained]) -> Means:
+    """Return means on the test part with errors that cover the choice of its images."""
+    records = [record for one in found for record in one.records]
+    counts = [record.last_metrics.get(TEST_IMAGES) for record in records]
+    num_images = next((int(count) for count in counts if count), None)
+    if num_images is None:
+        return means
+    return with_images(means, [name in SHARES_OF_IMAGES for name in names], num_images)
 
 
 def _test_costs(
@@ -233,13 +262,9 @@ def _test_costs(
     )
     worst = {o.name: o.reference for o in objectives}
     signs = {o.name: -1.0 if o.maximize else 1.0 for o in objectives}
-    seeds = [
-        np.array(
-            [
-                [signs[n] * r.last_metrics.get(TEST + n, worst[n]) for n in names]
-                for r in one.records
-            ]
-        ).reshape(len(one.records), len(names))
-        for one in found
-    ]
+    seeds = []
+    for one in found:
+        tested = [record.last_metrics for record in one.records if not is_untested(record)]
+        rows = [[signs[n] * metrics.get(TEST + n, worst[n]) for n in names] for metrics in tested]
+        seeds.append(np.array(rows, dtype=np.float64).reshape(len(tested), len(names)))
     return names, seeds

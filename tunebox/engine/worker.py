@@ -71,7 +71,10 @@ def trial_task(
     spec: SearchSpec, start: TrialStart, rungs: tuple[int, ...], folder: SearchFolder
 ) -> TrialTask:
     """Return what a process needs to train ``start`` of the search ``spec``."""
+    from tunebox.records.confirm_plan import read_plan  # which workers have no use for
+
     settings, _ = spec.space.resolve(start.settings)
+    plan = read_plan(folder)
     return TrialTask(
         trial_id=start.trial_id,
         trial=settings,
@@ -82,7 +85,7 @@ def trial_task(
         code=str(folder.code),
         reported=start.epochs,
         needed=(*spec.objectives, *spec.constraints),
-        measures_test=folder.confirm.is_file(),
+        measures_test=plan is not None and plan.measures_test,
     )
 
 
@@ -159,13 +162,15 @@ class TrialWorker:
         return result | self._checkpoint(trial) if self._is_checkpoint_due(metrics) else result
 
     def _test_metrics(self, trial: Run) -> dict[str, float]:
+        from tunebox.training.cross_validation import CrossValidatedRun, mean_metrics
         from tunebox.training.test_part import measure_test_part
         from tunebox.training.trial_run import TrialRun
 
-        assert isinstance(trial, TrialRun)
+        assert isinstance(trial, TrialRun | CrossValidatedRun)
         config = self.trial_config
         assert isinstance(config, TrialConfig)
-        return measure_test_part(trial.model, config)
+        runs = trial.runs if isinstance(trial, CrossValidatedRun) else [trial]
+        return mean_metrics([measure_test_part(run.model, config) for run in runs])
 
     def _end(self, trial: Run) -> dict[str, Any]:
         """Keep what a trial is that ended by itself, which may be between two rungs."""

@@ -55,6 +55,8 @@ MEASURED: dict[str, Metric] = {
 
 # reported as 1 in the last epoch of a trial whose loss exploded while its model guesses
 COLLAPSED = "collapsed"
+# after the name of a metric: its standard deviation over the folds of a cross-validation
+FOLD_STD = "_fold_std"
 # what `tunebox evaluate` measures if it is asked to
 EXTRA_PARTS = ("corruptions", "attacks", "certified", "correct_times", "membership")
 DEFAULT_COMPUTED = ("clean_accuracy", "noisy_accuracy", "clean_loss", "noisy_loss")
@@ -71,10 +73,16 @@ def of_model() -> dict[str, Metric]:
 def find_metric(name: str) -> Metric | None:
     """Return the metric ``name``, None if it is unknown.
 
+    ``<metric>_fold_std`` is the standard deviation of a metric over the folds of a
+    cross-validation.
     ``train_<term>`` is the unweighted mean of a loss term over the epoch, so less is better.
     """
     known = COMPUTED.get(name) or MEASURED.get(name) or of_model().get(name)
     if known is None and name.startswith("train_"):
         meaning = f"mean unweighted {name.removeprefix('train_')} over the batches of the epoch"
         return Metric(name, meaning, "loss", "minimize")
+    averaged = find_metric(name.removesuffix(FOLD_STD)) if name.endswith(FOLD_STD) else None
+    if averaged is not None:
+        meaning = f"standard deviation of {averaged.name} over the folds"
+        return Metric(name, meaning, averaged.unit, None)
     return known

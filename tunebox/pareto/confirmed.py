@@ -3,13 +3,15 @@
 M trials, D objectives as costs (lower is better); trial ``i`` was trained again with ``n_i`` seeds.
 The seeds of a trial are independent, and their spread may differ from trial to trial.
 
+[Satterthwaite1946] F. E. Satterthwaite. An approximate distribution of estimates of variance
+    components. Biometrics Bulletin 2(6), 1946.
 [Smyth2004] G. K. Smyth. Linear models and empirical Bayes methods for assessing differential
     expression in microarray experiments. Statistical Applications in Genetics and Molecular
     Biology 3(1), 2004.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -77,7 +79,7 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
     for index, costs in enumerate(seeds):
         values[index] = costs.mean(axis=0) if len(costs) else np.nan
         variances[index] = costs.var(axis=0, ddof=1) if len(costs) > 1 else np.nan
-    variances = np.maximum(variances, _resolution(np.concatenate(seeds)) ** 2 / 12)
+    variances = np.maximum(variances, smallest_step(np.concatenate(seeds)) ** 2 / 12)
     df = np.repeat(np.maximum(counts - 1.0, 0.0)[:, None], dimension, axis=1)
     shared = ~apart
     for objective in range(dimension):
@@ -91,7 +93,33 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
     )
 
 
-def _resolution(values: FloatArray) -> FloatArray:
+def with_images(means: Means, are_shares: Sequence[bool], num_images: int) -> Means:
+    """Return the same means with errors that also cover which images they are measured on.
+
+    The share p of n images varies by ``p (1 - p) / n`` with the images. All seeds are measured on
+    the same ones, so that this does not become smaller with more seeds. The variance over seeds
+    includes a part of it once more, so that the intervals are rather too wide. The degrees of
+    freedom are those of a sum of variances [Satterthwaite1946].
+
+    Args:
+        means: As `means_of` gives them.
+        are_shares: Whether an objective is a share of images, or less that share, ``(D,)``; the
+            errors of others stay as they are.
+        num_images: n.
+    """
+    shares = np.abs(means.values)
+    of_images = np.where(are_shares, shares * (1 - shares) / num_images, 0.0)
+    of_seeds = np.maximum(means.errors**2, _SMALLEST)
+    total = of_seeds + of_images
+    df = np.maximum(means.df, 1.0) * (total / of_seeds) ** 2
+    return replace(
+        means,
+        errors=np.where(of_images > 0, np.sqrt(total), means.errors),
+        df=np.where(of_images > 0, df, means.df),
+    )
+
+
+def smallest_step(values: FloatArray) -> FloatArray:
     """Return the smallest step between two values of each objective, ``(D,)``; 0 if all are equal.
 
     An accuracy is a whole number of images. Seeds that give the same number have no variance in
@@ -273,6 +301,7 @@ def next_trial(
     most: int,
     is_sure: Sequence[bool],
     generator: np.random.Generator,
+    before: Sequence[int] | None = None,
     own_spread: Sequence[bool] | None = None,
 ) -> int | None:
     """Return the trial whose next seed decides most, None if no seed would change much.
@@ -285,14 +314,17 @@ def next_trial(
         searched: Costs in the search, ``(M, D)``; NaN for a trial that has none.
         seeds: Costs of each trial's new seeds that have ended, ``(n_i, D)`` each.
         planned: How many new seeds each trial has been given, ended or not, ``(M,)``.
-        most: Seeds that a trial gets at most.
+        most: Seeds that a trial gets at most, without those ``before``.
         is_sure: Whether a trial gets a seed in any case, ``(M,)``.
         generator: Of the draws of the true means.
+        before: How many of the planned seeds were given before, for another purpose, ``(M,)``:
+            they count in means, but not where a trial is sure to get a seed. None: none.
         own_spread: As in `means_of`.
     """
     counts = np.array(planned)
-    is_open = counts < most
-    waiting = np.flatnonzero(is_open & (counts == 0) & np.array(is_sure, dtype=bool))
+    given = counts if before is None else counts - np.array(before)
+    is_open = given < most
+    waiting = np.flatnonzero(is_open & (given == 0) & np.array(is_sure, dtype=bool))
     if len(waiting):
         return int(waiting[0])
     means = means_of(with_searched(searched, seeds), own_spread)

@@ -22,12 +22,15 @@ class ConfirmPlan:
     Attributes:
         search: Name of the search.
         candidates: The trials that may be trained again, the most important first.
-        options: `ConfirmSettings` as the last call had them.
+        options: `ConfirmSettings` as the last call of `tunebox.confirm` had them.
+        measures_test: Whether the retrainings are measured on the test part. Those that a search
+            makes at its end, for ``repeats``, are not.
     """
 
     search: str
     candidates: Sequence[Candidate] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    measures_test: bool = True
 
     def repeated(self, settings: dict[str, Scalar]) -> str | None:
         """Return the trial that the retraining with ``settings`` repeats, as ``search/trial``."""
@@ -58,4 +61,7 @@ def read_plan(folder: SearchFolder) -> ConfirmPlan | None:
     with reading(path, advice=advice):
         content = read_json(path, _FORMAT)
         fields = ("search", "candidates", "options")
-        return _PLAN.validate_python({field: content[field] for field in fields})
+        measures_test = content.get("measures_test", True)  # earlier versions always did
+        return _PLAN.validate_python(
+            {**{field: content[field] for field in fields}, "measures_test": measures_test}
+        )

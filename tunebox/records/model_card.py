@@ -26,6 +26,13 @@ _OF_VALIDATION = (
     "tend to be optimistic. `tunebox evaluate` on the folder of a model gives numbers on the "
     "test part, by which nothing was selected."
 )
+_OF_FOLDS = (
+    "Means over the {folds} folds of a **cross-validation**: each fold is the validation part of a "
+    "model that was trained on the other folds. The weights are those of the first fold's model. "
+    "`tunebox train trial.yaml` without `cross_validation` trains one model. Settings are selected "
+    "by these numbers, so they tend to be optimistic. `tunebox evaluate` on the folder of a model "
+    "gives its numbers on the test part, by which nothing was selected."
+)
 _OF_OWN_LOOP = (
     "As the loop measured them. Settings are selected by these numbers, so they tend to be "
     "optimistic: measure on data by which nothing was selected."
@@ -93,7 +100,7 @@ def model_card(
         "",
         "## Metrics of the last epoch",
         "",
-        _OF_OWN_LOOP if is_own else _OF_VALIDATION,
+        _where_measured(config),
         "",
         *table(("metric", "value"), measured),
         "",
@@ -109,6 +116,14 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _where_measured(config: AnyTrialConfig) -> str:
+    """Return on which images the metrics were measured."""
+    if isinstance(config, OwnTrialConfig):
+        return _OF_OWN_LOOP
+    folds = config.evaluation.cross_validation
+    return _OF_VALIDATION if folds is None else _OF_FOLDS.format(folds=folds)
 
 
 def _head(config: AnyTrialConfig, facts: CardFacts, title: str) -> list[str]:

@@ -91,6 +91,8 @@ def describe_model(
     }
     if isinstance(config, TrialConfig):
         described |= _classifier(config, weights)
+        if config.evaluation.cross_validation is not None:  # of which the weights are one model
+            described["cross_validation"] = config.evaluation.cross_validation
     checks = {}
     if standalone is not None:
         checks[standalone.path.name] = {

@@ -147,9 +147,9 @@ class SearchProgress(Observer):
         if ended_now > 0:
             estimates.append(elapsed / ended_now * (self._search.trials - ended))
         epochs_now = self._epochs - self._epochs_before
-        if self._search.epochs is not None and epochs_now > 0:
-            left = max(0, self._search.epochs - self._epochs)
+        if self._search.epochs_of_trials is not None and epochs_now > 0:
+            left = max(0, self._search.epochs_of_trials - self._epochs)
             estimates.append(elapsed / epochs_now * left)
-        if self._search.time_budget is not None:
-            estimates.append(max(0.0, self._search.time_budget - elapsed))
+        if self._search.seconds_of_trials is not None:
+            estimates.append(max(0.0, self._search.seconds_of_trials - elapsed))
         return str(timedelta(seconds=round(min(estimates)))) if estimates else "unknown"

@@ -10,7 +10,6 @@ from tunebox.settings import Settings
 from tunebox.spec.search_options import SearchOption, options_of, search_options
 from tunebox.spec.search_settings import Option
 
-SHARE_OF_SEARCH = 0.3  # of the search's epochs, which a confirmation trains unless told otherwise
 RUN_OPTIONS = (  # of a search, that say where and how fast it runs
     *("cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures", "time_budget"),
     "address",

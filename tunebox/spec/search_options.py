@@ -21,6 +21,7 @@ class SearchOptions(TypedDict, total=False):
     epochs: int | None
     time_budget: float | None
     stop_when: StopWhen | None
+    repeats: int
     max_epochs: int
     min_epochs: int | None
     reduction_factor: int

@@ -20,6 +20,7 @@ SAMPLERS = {
 IN_PROCESS = "none"  # an address: run the trials in this process, without Ray
 _MOST_TRIALS = 10_000_000
 _OUT_VARIABLE = "TUNEBOX_OUT"
+SHARE_OF_SEARCH = 0.3  # of the epochs of its trials: so many more train the best of them again
 
 
 def default_out() -> str:
@@ -102,6 +103,13 @@ class SearchSettings(Settings):
             description="Ends the search early: hypervolume_stalls {trials: 20, tolerance: 0.001} "
             "when the last 20 trials have raised the hypervolume by less than 0.1 %.",
         )
+    )
+    repeats: Annotated[int, Option(resumable=True, default="none")] = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Maximum number of new seeds with which each of the best trials is trained "
+        "again at the end of the search, within its budgets; see confirm.md.",
     )
     max_epochs: Annotated[int, Option()] = Field(
         27, ge=1, le=100_000, description="Number of epochs of a full training."
@@ -227,6 +235,21 @@ class SearchSettings(Settings):
                 f"{self.sampler}: set sampler to gp, or scheduler to ladder"
             )
         return self
+
+    @property
+    def share_of_trials(self) -> float:
+        """Share of the budgets that the trials may spend; the rest is set aside for ``repeats``."""
+        return 1 / (1 + SHARE_OF_SEARCH) if self.repeats else 1.0
+
+    @property
+    def epochs_of_trials(self) -> int | None:
+        """The part of ``epochs`` that is for the trials themselves."""
+        return None if self.epochs is None else max(1, int(self.share_of_trials * self.epochs))
+
+    @property
+    def seconds_of_trials(self) -> float | None:
+        """The part of ``time_budget`` that is for the trials themselves."""
+        return None if self.time_budget is None else self.share_of_trials * self.time_budget
 
     @property
     def first_rung(self) -> int:

@@ -87,11 +87,15 @@ class OwnTrials(TrialKind):
         return {**tree, "search": {**tree.get("search", {}), "seed": seed}}
 
     def check_search(self, search: SearchSettings) -> None:
-        """Refuse ``gpus_per_trial: auto``: the speed of a user-defined loop cannot be measured."""
+        """Refuse ``gpus_per_trial: auto`` and ``repeats``, which need tunebox's own training."""
         if search.gpus_per_trial == "auto":
             raise ValueError(
                 "--gpus-per-trial auto: measures the images per second of tunebox's own training; "
                 "give a number for a loop of your own"
+            )
+        if search.repeats:
+            raise ValueError(
+                "--repeats: a loop of your own cannot be given another seed; leave it out"
             )
 
 

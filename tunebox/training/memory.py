@@ -29,8 +29,8 @@ class MemoryEstimate:
 
     Attributes:
         process: Python, Ray and torch.
-        images: Images that the trial holds.
-        model: Parameters, their gradients, and the state of the optimizer.
+        images: Images that the trial holds; each fold of a cross-validation has its own.
+        model: Parameters, their gradients, and the state of the optimizer, of all its models.
         batch: What a step of training keeps for its gradients.
     """
 
@@ -66,6 +66,7 @@ def estimate_memory(
     """
     if config.model.code is not None:
         return None
+    num_models = config.evaluation.cross_validation or 1
     copies = sum(config.losses.num_copies if view == "noisy" else 1 for view in config.losses.views)
     batch_size = min(config.training.batch_size, num_images)
     try:
@@ -75,8 +76,8 @@ def estimate_memory(
     values = math.prod(image_shape)
     return MemoryEstimate(
         process=_PROCESS,
-        images=min(SMALL_BYTES, num_images * values),
-        model=_COPIES * model,
+        images=num_models * min(SMALL_BYTES, num_images * values),
+        model=_COPIES * num_models * model,
         batch=activations + _IMAGE_COPIES * copies * batch_size * values * _FLOAT,
     )
 

@@ -13,12 +13,14 @@ from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.evaluate import Evaluator
 
 PREFIX = "test_"
+TEST_IMAGES = f"{PREFIX}images"
 
 
 def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float]:
     """Return the metrics of ``evaluation/metrics`` on the test part, as ``test_<metric>``.
 
-    The noise is that of the settings, as on the validation part.
+    ``test_images`` is the number of its images. The noise is that of the settings, as on the
+    validation part.
 
     Raises:
         DataError: The test part is absent or damaged, or has classes that the model lacks.
@@ -30,7 +32,8 @@ def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float
             "give it test images of the same classes"
         )
     evaluate = Evaluator(test.to(model.mean.device), config.evaluation)
-    return {f"{PREFIX}{name}": value for name, value in evaluate(model).items()}
+    measured = {f"{PREFIX}{name}": value for name, value in evaluate(model).items()}
+    return {**measured, TEST_IMAGES: float(len(test))}
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from tunebox.errors import (
     TuneboxError,
 )
 from tunebox.parts.code import code_files
+from tunebox.records.confirmed_table import read_confirmed
 from tunebox.records.search_folder import check_free, list_names, next_name
 from tunebox.remote.cluster_file import find_head
 from tunebox.remote.download import check_same_search, download_search
@@ -217,7 +218,8 @@ class ClusterSession:
             )
             raise NoResultError(EXIT_TROUBLE, f"{search.name} was killed; continue it: {again}")
         warnings = [f"on the cluster: {warning}" for warning in result.warnings]
-        return replace(result, out=str(out), warnings=warnings)
+        repeated = read_confirmed(folder)  # by the repeats at its end
+        return replace(result, out=str(out), warnings=warnings, confirmed=repeated)
 
     def _ended_job(self, name: str) -> Job | None:
         """Return the job of ``name`` once it is over, None if Ray does not know or answer."""

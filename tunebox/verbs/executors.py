@@ -12,8 +12,16 @@ from tunebox.decisions.events import Observer
 from tunebox.errors import ClusterError
 from tunebox.spec.search_settings import IN_PROCESS
 from tunebox.spec.search_spec import SearchSpec
+from tunebox.spec.trial_config import TrialConfig
 from tunebox.tracking.stores import public_uri
-from tunebox.verbs.data_check import data_are_here, inspect_data, note_inspection, store_data
+from tunebox.verbs.data_check import (
+    check_folds,
+    data_are_here,
+    inspect_data,
+    note_inspection,
+    note_validation,
+    store_data,
+)
 
 if TYPE_CHECKING:
     from tunebox.data.inspection import Inspection
@@ -78,6 +86,7 @@ def _prepared_cluster(
             assert data is not None
             inspection = inspect_on_a_node(request, data, report.excluded)
             note_inspection(inspection, note)
+            note_validation(spec, inspection, note)
         report.bad_files.extend(inspection.bad)
         report.memory.extend(memory_of_nodes(request, report.excluded))
         limit, line = fit_into_memory(spec, request, inspection, report.memory, measured)
@@ -134,11 +143,15 @@ def _inspect_data(
     """Return what is in the data; None if they are on other machines."""
     from tunebox.data.inspection import Inspection
 
-    data = spec.first_trial().data
-    if data is None or data.code is not None:  # code of the user's own looks after its data itself
+    config = spec.first_trial()
+    if not isinstance(config, TrialConfig):
         return Inspection()
-    if may_be_elsewhere and not data_are_here(data):
-        return None
-    inspection = inspect_data(data, note)
-    store_data(data, note)
+    data, inspection = config.data, Inspection()
+    if data.code is None:  # code of the user's own looks after its data itself
+        if may_be_elsewhere and not data_are_here(data):
+            return None
+        inspection = inspect_data(data, note)
+        store_data(data, note)
+    check_folds(config)
+    note_validation(spec, inspection, note)
     return inspection

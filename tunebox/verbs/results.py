@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.trials import TrialLog
 from tunebox.records.run_end import RunEnd, read_run_end
 from tunebox.records.search_folder import SearchFolder, open_folder
@@ -21,6 +22,7 @@ class SearchResult(RunEnd):
         folder: Files of this search.
         log: All trials.
         front_filter: Filter that shows the front on MLflow's pages.
+        confirmed: What the ``repeats`` of its best trials found; None without any.
     """
 
     name: str
@@ -28,6 +30,7 @@ class SearchResult(RunEnd):
     folder: SearchFolder
     log: TrialLog
     front_filter: str = front_filter
+    confirmed: Confirmed | None = None
 
 
 def find_search(name: str, out: str | Path | None = None) -> SearchFolder:

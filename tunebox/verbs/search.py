@@ -19,7 +19,7 @@ from tunebox.records.search_folder import SearchFolder, create_folder, open_fold
 from tunebox.records.warm_start import keep_trials, warm_start
 from tunebox.spec.load import SearchFile, load_spec
 from tunebox.spec.search_options import SearchOptions, check_names
-from tunebox.spec.search_settings import default_out
+from tunebox.spec.search_settings import SearchSettings, default_out
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.slips import likely_slips
 from tunebox.spec.write import search_yaml
@@ -29,6 +29,7 @@ from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.data_check import write_bad_files
 from tunebox.verbs.executors import prepared_executor
 from tunebox.verbs.own_parts import check_own_parts
+from tunebox.verbs.repeats import with_repeats
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.resume import check_num_trials, resumed_spec, resumed_state
 from tunebox.verbs.running import Callbacks, run_to_end
@@ -76,11 +77,14 @@ def search(
     given = {key: value for key, value in options.items() if value is not None}
     callbacks = Callbacks(on_event, note)
     if resume:
-        return _resume(file, tracking_uri, callbacks, display, given)
-    spec = searchable_spec(file, given)
-    with reserved_name(Path(spec.search.out), spec.search.name, spec.stem) as name:
-        named = spec.search.model_copy(update={"name": name})  # the records have the name
-        return _start(replace(spec, search=named), name, tracking_uri, callbacks, display)
+        result, search = _resume(file, tracking_uri, callbacks, display, given)
+    else:
+        spec = searchable_spec(file, given)
+        search = spec.search
+        with reserved_name(Path(search.out), search.name, spec.stem) as name:
+            named = search.model_copy(update={"name": name})  # the records have the name
+            result = _start(replace(spec, search=named), name, tracking_uri, callbacks, display)
+    return with_repeats(result, search, tracking_uri, callbacks, display)
 
 
 def _start(
@@ -132,7 +136,8 @@ def _resume(
     callbacks: Callbacks,
     display: MakeObserver | None,
     given: dict[str, Any],
-) -> SearchResult:
+) -> tuple[SearchResult, SearchSettings]:
+    """Run what is left of a search, and return its result and its settings."""
     name, out = given.pop("name", None), Path(given.pop("out", default_out()))
     if file is not None or name is None:
         raise SearchFileError(
@@ -153,7 +158,7 @@ def _resume(
         if reason is not None:
             go_on = shell_command("tunebox", "search", "--resume", name, *folder.out_option)
             callbacks.note(
-                f"{name}: {reason}, so nothing is trained; to continue: {go_on}"
+                f"{name}: {reason}, so no trial is trained; to continue: {go_on}"
                 f"    # {state.budget.go_on()}"
             )
         num_trials = 0 if reason else state.num_left
@@ -167,7 +172,8 @@ def _resume(
             if journal.warning is not None:
                 callbacks.note(journal.warning)
                 report.notes.append(journal.warning)
-            return _run(spec, state, report, folder, uri, callbacks, display)
+            result = _run(spec, state, report, folder, uri, callbacks, display)
+    return result, spec.search
 
 
 def _known_trials(spec: SearchSpec, callbacks: Callbacks) -> list[TrialRecord]:

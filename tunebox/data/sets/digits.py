@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tunebox.data.image_set import ImageSet
 
 
+_NUM_IMAGES = 1797
+
+
 class DigitsSettings(DataSettings):
     """The 1,797 real 8x8 images that ship with scikit-learn; a seeded fifth is the test part."""
 
@@ -22,6 +25,11 @@ class DigitsSettings(DataSettings):
     def image_side(self) -> int:
         """Pixels of the shorter side of an image."""
         return 8
+
+    @property
+    def num_images(self) -> int:
+        """Number of images outside the test part."""
+        return _NUM_IMAGES - round(self.test_fraction * _NUM_IMAGES)
 
     @property
     def seeded_test_fraction(self) -> float:

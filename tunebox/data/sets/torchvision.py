@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tunebox.data.image_set import ImageSet
 
 
+_NUM_IMAGES = {  # of the train part
+    **dict.fromkeys(("mnist", "fashion_mnist"), 60_000),
+    **dict.fromkeys(("cifar10", "cifar100"), 50_000),
+    "svhn": 73_257,
+}
 _DIGITS = tuple(map(str, range(10)))
 _FASHION = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -34,6 +39,11 @@ class TorchvisionSettings(DataSettings):
     def image_side(self) -> int:
         """Pixels of the shorter side of an image."""
         return 28 if self.kind in ("mnist", "fashion_mnist") else 32
+
+    @property
+    def num_images(self) -> int:
+        """Number of images of the official train part."""
+        return _NUM_IMAGES[self.kind]
 
     def check(self) -> None:
         """Return if the files are there or may be downloaded."""

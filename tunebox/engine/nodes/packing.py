@@ -24,6 +24,7 @@ from tunebox.errors import ClusterError, first_line
 from tunebox.spec.trial_config import TrialConfig
 
 if TYPE_CHECKING:
+    from tunebox.training.cross_validation import CrossValidatedRun
     from tunebox.training.trial_run import TrialRun
 
 _MIN_GAIN = 1.05  # ratio of images per second that makes more trials worth it
@@ -223,7 +224,7 @@ class _Rehearsal:
     def __init__(self, config: TrialConfig, cpus: float) -> None:
         self._config = config
         self._cpus = cpus
-        self._run: TrialRun | None = None
+        self._run: TrialRun | CrossValidatedRun | None = None
 
     def rehearse(self, seconds: float) -> float:
         """Train for so many seconds and return the images per second."""
@@ -231,15 +232,19 @@ class _Rehearsal:
             self._run = self._build()
         return self._run.rehearse(seconds)
 
-    def _build(self) -> TrialRun:
+    def _build(self) -> TrialRun | CrossValidatedRun:
         import torch
 
+        from tunebox.training.cross_validation import CrossValidatedRun
+        from tunebox.training.make_run import make_run
         from tunebox.training.trial_run import TrialRun
 
         torch.set_num_threads(max(1, int(self._cpus)))
         device = "cuda" if torch.cuda.is_available() else "cpu"
         # enough epochs that the schedule of the learning rate does not end
-        return TrialRun(self._config, seed=0, max_epochs=1_000_000, device=device)
+        run = make_run(self._config, seed=0, max_epochs=1_000_000, device=device)
+        assert isinstance(run, TrialRun | CrossValidatedRun)  # no other run is rehearsed
+        return run
 
     def memory(self) -> float:
         """Return the fraction of the GPU's memory that all processes together use."""
