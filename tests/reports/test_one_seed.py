@@ -21,14 +21,14 @@ def log_of(*trials: TrialRecord, objectives: Objectives = OBJECTIVES) -> TrialLo
     return log
 
 
-def test_neighbours_are_compared_with_what_the_choice_of_images_changes() -> None:
+def test_neighbours_are_compared_by_the_standard_errors_of_their_accuracies() -> None:
     log = log_of(make_trial("a", 0.8, 0.5), make_trial("b", 0.79, 0.6), make_trial("c", 0.6, 0.61))
     deviation = math.sqrt(0.5 * 0.5 / 100 + 0.6 * 0.4 / 100)  # of a and b, in noisy accuracy
     other = math.sqrt(0.79 * 0.21 / 100 + 0.6 * 0.4 / 100)  # of b and c, in clean accuracy
     low, high = sorted([0.1 / deviation, 0.19 / other])
     assert describe_one_seed(log) == (
-        f"{ONE_SEED}; neighbours on it are {low:.1f} to {high:.1f} standard deviations of what the "
-        "choice of 100 images changes apart"
+        f"{ONE_SEED}; neighbours on it are {low:.1f} to {high:.1f} standard errors apart, with "
+        "100 validation images"
     )
 
 

@@ -16,8 +16,8 @@ def describe_one_seed(log: TrialLog) -> str:
     """Return that the front is of one seed, and how far its neighbours are apart, in one line.
 
     In standard deviations of the difference of two accuracies. The deviation of an accuracy is
-    measured over the folds of a cross-validation; without one, that of choosing other images for
-    validation is taken, ``sqrt(p (1 - p) / n)`` for accuracy p and n images.
+    measured over the folds of a cross-validation; without one, its standard error
+    ``sqrt(p (1 - p) / n)`` is taken, for accuracy p and n validation images.
     """
     front = log.front()
     line = "one seed: each trial was trained once, and other seeds may give another front"
@@ -26,16 +26,16 @@ def describe_one_seed(log: TrialLog) -> str:
         return line
     if all(f"{names[0]}{FOLD_STD}" in trial.last_metrics for trial in front):
         gaps = _gaps(front, names, lambda trial, name: trial.last_metrics[f"{name}{FOLD_STD}"])
-        unit = "standard deviations over the folds"
+        unit = "standard deviations over the folds apart"
     else:
         num_images = _num_images(log, names)
         if num_images is None:
             return line
         gaps = _gaps(front, names, _of_images(num_images))
-        unit = f"standard deviations of what the choice of {num_images:,} images changes"
+        unit = f"standard errors apart, with {num_images:,} validation images"
     low, high = f"{min(gaps):.1f}", f"{max(gaps):.1f}"
     between = low if low == high else f"{low} to {high}"
-    return f"{line}; neighbours on it are {between} {unit} apart"
+    return f"{line}; neighbours on it are {between} {unit}"
 
 
 def _gaps(front: Sequence[TrialRecord], names: Sequence[str], deviation: _Deviation) -> list[float]:
