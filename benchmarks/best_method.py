@@ -6,9 +6,9 @@ A trial's score is the product of its clean and its noisy accuracy: the hypervol
 dominates alone. The best trial of a method is that with the largest score, and the best method is
 that with the best trial. This is measured three times, always with the same definition:
 
-- by the search's own table: one seed, validation part;
-- by ``confirm`` with its defaults: its best guesses from new seeds, validation part;
-- in truth: the mean over ``--truth-seeds`` further seeds on the test part, of each method's best
+- by the search's own table: one seed, validation set;
+- by ``confirm`` with its defaults: its best guesses from new seeds, validation set;
+- in truth: the mean over ``--truth-seeds`` further seeds on the test set, of each method's best
   trial by the table and by ``confirm``; the better of the two is the method's.
 
 Printed are the share of searches in which table and ``confirm`` name the true method, and by how
@@ -189,7 +189,7 @@ def num_finished(log: TrialLog) -> dict[str, int]:
 def train_again(
     spec: SearchSpec, values: Values, trial_id: str, number: int, setup: Mapping[str, Any]
 ) -> Result:
-    """Train a trial with a further seed, and return its result on the test part."""
+    """Train a trial with a further seed, and return its result on the test set."""
     config = spec.trial_config(values)
     seed = new_seed(TRUTH_SEED + setup["seed"], trial_id, number)
     trained = train(config, seed=seed, max_epochs=spec.search.max_epochs)

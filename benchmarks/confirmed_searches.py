@@ -4,7 +4,7 @@
 
 Each search has a random seed of its own and runs in this process; ``tunebox confirm`` follows with
 its defaults. Then all trials that either of them could have named are trained with further seeds,
-which neither has seen: the mean over these is the truth. Printed, on the validation part:
+which neither has seen: the mean over these is the truth. Printed, on the validation set:
 
 - by how much the front's values are better than the true ones, before and after, in points;
 - how many members of the search's front stay on the confirmed one;

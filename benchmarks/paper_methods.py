@@ -1,4 +1,4 @@
-"""The five training methods of arXiv 2405.18499, each tuned with the same effort, on the test part.
+"""The five training methods of arXiv 2405.18499, each tuned with the same effort, on the test set.
 
     python -m benchmarks.paper_methods [--data cifar10 --full] [--settings 12] [--results FILE]
 
@@ -8,9 +8,9 @@ the other settings. The ranges are those of the shipped search files ``unknown_n
 ``fashion_mnist``, with gradient clipping. For each method and regime,
 
 1. ``--settings`` random settings are trained, and the one with the largest product of clean and
-   noisy accuracy on the validation part is chosen (the hypervolume that it dominates alone);
+   noisy accuracy on the validation set is chosen (the hypervolume that it dominates alone);
 2. the chosen one is trained again with ``--seeds`` new seeds, and each model is measured on the
-   test part, as ``tunebox evaluate --include correct_times`` does it.
+   test set, as ``tunebox evaluate --include correct_times`` does it.
 
 Every training is a line of the results file, so that a run that was killed goes on. Printed are
 tables in Markdown: means with 95 % intervals over the seeds (Student's t), paired comparisons of
@@ -102,7 +102,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=8, help="of small_conv, without --full")
     parser.add_argument("--epochs", type=int, help="12, with --full 60")
     parser.add_argument("--settings", type=int, default=12, help="tried for each method and regime")
-    parser.add_argument("--seeds", type=int, default=5, help="of each method on the test part")
+    parser.add_argument("--seeds", type=int, default=5, help="of each method on the test set")
     parser.add_argument("--test-images", type=int, help="taken evenly; all without it")
     parser.add_argument("--curvature-images", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1, help="of torch on a CPU")
@@ -112,7 +112,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run(setup: Setup, regime: str, method: str, results: KeptResults) -> Finals:
-    """Return what the models of a method are on the test part, one for each seed."""
+    """Return what the models of a method are on the test set, one for each seed."""
     spec = method_spec(setup, regime, method)
     # nothing is different without noise: these trainings are done once
     cell = method if method == "clean_only" else f"{regime}/{method}"
@@ -151,7 +151,7 @@ def drawn_settings(spec: SearchSpec, number: int) -> Values:
 
 
 def tune(setup: Setup, spec: SearchSpec, values: Values, seed: int) -> Result:
-    """Train a setting and return its result on the validation part."""
+    """Train a setting and return its result on the validation set."""
     config = spec.trial_config(values)
     trained = train(config, seed=seed, max_epochs=setup.epochs)
     accuracies = on_validation(trained, config)
@@ -166,7 +166,7 @@ def tune(setup: Setup, spec: SearchSpec, values: Values, seed: int) -> Result:
 
 
 def test(setup: Setup, spec: SearchSpec, values: Values, seed: int) -> Result:
-    """Train the chosen setting with a new seed and measure it on the test part."""
+    """Train the chosen setting with a new seed and measure it on the test set."""
     config = spec.trial_config(values)
     trained = train(config, seed=FIRST_TEST_SEED + seed, max_epochs=setup.epochs)
     report = evaluate_robustness(

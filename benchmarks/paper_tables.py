@@ -17,7 +17,7 @@ from tunebox.pareto.objectives import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Finals = Sequence[Mapping[str, Any]]  # what the models of a method are on the test part, by seed
+Finals = Sequence[Mapping[str, Any]]  # what the models of a method are on the test set, by seed
 Regimes = Mapping[str, Mapping[str, Finals]]  # by regime and method
 
 OURS = "ours"

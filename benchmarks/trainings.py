@@ -1,4 +1,4 @@
-"""Trainings of which only the end counts: no epoch is measured on the whole validation part."""
+"""Trainings of which only the end counts: no epoch is measured on the whole validation set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tunebox.training.evaluate import Evaluator, evenly
 from tunebox.training.trial_run import TrialRun
 
 OBJECTIVES = ("clean_accuracy", "noisy_accuracy")
-_FEW_IMAGES = 16  # of the validation part, measured after every epoch
+_FEW_IMAGES = 16  # of the validation set, measured after every epoch
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def train(config: TrialConfig, *, seed: int, max_epochs: int) -> Trained:
 
 
 def on_validation(trained: Trained, config: TrialConfig) -> dict[str, float]:
-    """Return the objectives on the validation part."""
+    """Return the objectives on the validation set."""
     return _objectives(trained, _training_parts(config.data).validation, config)
 
 
 def on_test(trained: Trained, config: TrialConfig, num_images: int | None) -> dict[str, float]:
-    """Return the objectives on ``num_images`` of the test part, None for all of them."""
+    """Return the objectives on ``num_images`` of the test set, None for all of them."""
     return _objectives(trained, test_images(config.data, num_images), config)
 
 
@@ -66,7 +66,7 @@ def score(trained: Trained, accuracies: dict[str, float]) -> float:
 
 
 def test_images(settings: DataSettings, count: int | None) -> AnyImageSet:
-    """Return ``count`` images of the test part, taken evenly; None for all."""
+    """Return ``count`` images of the test set, taken evenly; None for all."""
     images = _test_part(settings)
     return images if count is None else evenly(images, count)
 

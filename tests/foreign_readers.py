@@ -78,7 +78,7 @@ READERS = {
     "end": Reader(files.make_run_end, files.read_run_end, _JSON),
     "confirmation": Reader(files.make_confirm_plan, files.read_confirm_plan, _JSON),
     "confirmed table": Reader(files.make_confirmed_table, files.read_confirmed_table, _TABLE),
-    "looks at the test part": Reader(files.make_looks, files.read_looks, _JSON),
+    "looks at the test set": Reader(files.make_looks, files.read_looks, _JSON),
     "lock": Reader(files.make_lock, files.read_lock, _JSON),
     "cursor": Reader(files.make_cursor, files.read_cursor, _JSON),
     "outbox of 0.1.0": Reader(files.make_outbox, files.read_cursor, _JSON),

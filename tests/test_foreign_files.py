@@ -37,7 +37,7 @@ FEWER = {
 }
 
 # What is damaged in these is looked up in MLflow, or counts as it is, without an error.
-LOOKED_UP = {"cursor", "outbox of 0.1.0", "looks at the test part"}
+LOOKED_UP = {"cursor", "outbox of 0.1.0", "looks at the test set"}
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -66,5 +66,5 @@ def test_without_names_numbers_are_matched_with_a_note(
     test, [note] = match_classes(given, 3, of_model)
     assert test.labels.tolist() == [2, 0]
     assert "matched by number" in note
-    with pytest.raises(DataError, match="the test part has 3 classes, the model 2"):
+    with pytest.raises(DataError, match="the test set has 3 classes, the model 2"):
         match_classes(replace(given), 2, None if of_model is None else MODEL[:2])

@@ -83,7 +83,7 @@ def test_data_with_a_validation_part_of_their_own_have_no_folds(
     whole = digits().build("train")
     chosen = replace(whole, is_validation=torch.arange(len(whole)) % 5 == 0)
     monkeypatch.setattr(DigitsSettings, "build", lambda self, part: chosen)
-    with pytest.raises(DataError, match="cross_validation needs data without a validation part"):
+    with pytest.raises(DataError, match="cross_validation needs data without a validation set"):
         open_folds(digits(), 3)
 
 

@@ -110,7 +110,7 @@ def as_npz(root: Path, parts: Arrays, **changes: Any) -> PictureSettings:
 
 
 def as_folder(root: Path, images: list[tuple[np.ndarray, int]], **changes: Any) -> PictureSettings:
-    """The images of one part as the train part of a folder, in their order within the classes."""
+    """The images of one part as the training set of a folder, in their order within the classes."""
     for place, (values, label) in enumerate(images):
         path = root / "train" / CLASSES[label] / f"{place}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def test_a_given_validation_part_stays_whole(write: Write, tmp_path: Path) -> No
         loaded, test = load_training_parts(settings), load_test_part(settings)
         found = loaded.validation.images[loaded.validation.labels.argsort(stable=True)]
         assert np.array_equal(found.numpy(), expected)
-        assert (len(loaded.train), len(test)) == (6, 2)  # the test part is taken from train
+        assert (len(loaded.train), len(test)) == (6, 2)  # the test set is taken from train
 
 
 def test_npz_images_may_keep_their_size(tmp_path: Path) -> None:

@@ -131,9 +131,7 @@ def test_shares_are_those_that_brute_force_counts() -> None:
 
 def test_draws_have_the_errors_and_the_correlation_of_the_means() -> None:
     correlation = np.array([[1, 0.5], [0.5, 1]])
-    means = Means(
-        np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation[None]
-    )
+    means = Means(np.zeros((1, 2)), np.array([[1.0, 3.0]]), np.full((1, 2), 50.0), correlation)
     draws = means.draws(np.random.default_rng(0), 20_000)[:, 0]
     np.testing.assert_allclose(draws.std(axis=0), np.sqrt(50 / 48) * np.array([1, 3]), rtol=0.03)
     first, second = draws.T

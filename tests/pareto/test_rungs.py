@@ -128,7 +128,7 @@ def test_decisions_are_those_of_ranking_the_rung_anew(
 def test_of_trials_that_tie_as_many_go_on_as_of_others(
     rule: FrontRule, num_levels: int, factor: int
 ) -> None:
-    """First epochs at chance level, small validation parts: metrics have few values."""
+    """First epochs at chance level, small validation sets: metrics have few values."""
     costs = np.random.default_rng(factor).integers(0, num_levels, (400, 2)).astype(float)
     ladder = Ladder(1, 27, factor, rule)
     went_on = [ladder.report(f"t{number}", 1, row) for number, row in enumerate(costs)]

@@ -1,4 +1,4 @@
-"""What a confirmation found is kept, and so is each look at the test part."""
+"""What a confirmation found is kept, and so is each look at the test set."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_each_look_at_the_test_part_is_counted(folder: SearchFolder) -> None:
     add_look(folder, "confirm")
     line = describe_looks("s", read_looks(folder))
     assert line is not None
-    assert line.startswith("the test part of s has been seen once before (last 20")
+    assert line.startswith("the test set of s has been seen once before (last 20")
     add_look(folder, "evaluate")
     with folder.test_looks.open("a", encoding="utf-8") as file:
         file.write("half a li")
@@ -114,5 +114,5 @@ def test_each_look_at_the_test_part_is_counted(folder: SearchFolder) -> None:
 
 
 def test_without_the_count_there_is_no_look(tmp_path: Path) -> None:
-    with pytest.raises(RecordsError, match="counts the looks at the test part"):
+    with pytest.raises(RecordsError, match="counts the looks at the test set"):
         add_look(SearchFolder(tmp_path / "absent"), "confirm")

@@ -84,7 +84,7 @@ def test_a_card_of_hostile_words_has_the_sections_of_any_other() -> None:
         assert printable(card.replace("\n", "")) == card.replace("\n", "")
         _, head, markdown = card.split("---\n", 2)
         [metric] = yaml.safe_load(head)["model-index"][0]["results"][0]["metrics"]
-        assert metric["name"] == f"{printable(words)} on the validation part"
+        assert metric["name"] == f"{printable(words)} on the validation set"
         return reader.parse(markdown)
 
     hostile, plain = tokens(HOSTILE, settings), tokens("words", {"a": "b", "losses/x": "a"})

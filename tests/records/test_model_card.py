@@ -70,10 +70,8 @@ def test_the_head_has_the_metrics_of_the_trial(tmp_path: Path, has_weights: bool
     [result] = model["results"]
     assert result["dataset"] == {"type": "digits", "name": "digits"}
     found = {metric["name"]: metric["value"] for metric in result["metrics"]}
-    measured = ("clean_accuracy", "noisy_accuracy")  # the others are of the training part
-    assert found == {
-        f"{name} on the validation part": trial.last_metrics[name] for name in measured
-    }
+    measured = ("clean_accuracy", "noisy_accuracy")  # the others are of the training set
+    assert found == {f"{name} on the validation set": trial.last_metrics[name] for name in measured}
 
 
 def test_hugging_face_reads_the_card(tmp_path: Path) -> None:
@@ -83,7 +81,7 @@ def test_hugging_face_reads_the_card(tmp_path: Path) -> None:
     card = hub.ModelCard.load(target / "README.md")
     assert card.data.license == "unknown"
     results = {result.metric_name: result for result in card.data.eval_results}
-    clean = results["clean_accuracy on the validation part"]
+    clean = results["clean_accuracy on the validation set"]
     assert clean.metric_type == "accuracy"
     assert clean.task_type == "image-classification"
     assert clean.metric_value == trial.last_metrics["clean_accuracy"]

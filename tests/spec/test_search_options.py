@@ -51,7 +51,7 @@ def test_what_a_resume_and_a_replay_may_change() -> None:
     assert set(RESUMABLE) == {
         *("trials", "epochs", "time_budget", "stop_when", "max_failures", "max_failed_fraction"),
         *("address", "max_concurrent", "cpus_per_trial", "gpus_per_trial"),
-        "max_paused",
+        *("repeats", "max_paused"),
     }
     assert set(REPLAYABLE) == {
         "sampler",

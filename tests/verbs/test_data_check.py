@@ -115,7 +115,7 @@ def test_a_search_records_what_it_found_and_left_out(
     assert "| 1 | dog |" in card
     described = json.loads((folder / "model.json").read_bytes())
     assert (described["classes"], described["input"]["bits"]) == (["cat", "dog"], 16)
-    assert sum(described["data"]["num_images"].values()) < 23  # without the test part
+    assert sum(described["data"]["num_images"].values()) < 23  # without the test set
     model = tunebox.load_model(folder)
     assert set(model.predict(torch.rand(3, 1, 8, 8)).classes) <= {"cat", "dog"}
 
@@ -177,7 +177,7 @@ def test_a_validation_part_in_which_an_image_weighs_as_much_as_a_seed_is_said() 
     assert "evaluation/cross_validation: 5" in line
     pictures = {"data": {"kind": "image_folder", "root": "no", "image_size": 8}}
     [line] = validation_lines(pictures, Inspection(num_images=600))
-    assert "has 96 images" in line  # a fifth is the test part, a fifth of the rest for validation
+    assert "has 96 images" in line  # a fifth is the test set, a fifth of the rest for validation
     [line] = validation_lines(pictures, Inspection(num_images=600, num_validation=50))
     assert "has 50 images" in line
     assert validation_lines(pictures) == []  # nothing is known

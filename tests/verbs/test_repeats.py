@@ -69,7 +69,7 @@ def test_a_search_trains_its_best_trials_again_and_leaves_test_alone(out: Path) 
     confirmed = tunebox.confirm("s", out=out, address="none", seeds=1, budget=4 * MAX_EPOCHS)
     more = retrainings(out)
     for row, kept in zip(rows, more, strict=False):
-        assert row.items() <= kept.items()  # which has columns of the test part too
+        assert row.items() <= kept.items()  # which has columns of the test set too
     tested = [row for row in more if row.get("test_clean_accuracy") is not None]
     assert 0 < len(tested) <= 4
     assert len(more) == len(rows) + len(tested) * MAX_EPOCHS

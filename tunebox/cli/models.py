@@ -174,7 +174,7 @@ def evaluate(
         samples=samples,
         reference=reference,
     )
-    console.print(evaluation_table(result.report, f"{folder} on the test part"))
+    console.print(evaluation_table(result.report, f"{folder} on the test set"))
     if result.report.numbers:
         console.print(numbers_table(result.report))
     for path in result.files:

@@ -208,7 +208,7 @@ def check_counts(
 
     Args:
         settings: Settings of the data.
-        listing: The train part.
+        listing: The training set.
         labels: Classes of the images that can be read.
         kept: Their places in the listing.
     """

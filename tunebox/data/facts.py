@@ -31,9 +31,9 @@ class DataFacts:
     """Which images a model was trained on. All values are of images in the range [0, 1].
 
     Attributes:
-        sha256: Of the images and labels of the train part, and their shape; in hexadecimal digits.
+        sha256: Of the images and labels of the training set, and their shape; hexadecimal.
         num_images: Number of images of each part that the training used.
-        values: The lowest and the highest value of a pixel in the train part.
+        values: The lowest and the highest value of a pixel in the training set.
         brightness: The lowest and the highest mean of an image.
         contrast: The lowest and the highest standard deviation of the pixels of an image.
     """

@@ -38,7 +38,7 @@ class ImageSet:
         class_names: Name of each class, None if they have none.
         found: One line about the files that the images come from; empty if there is nothing to say.
         is_validation: ``(N,)``, bool, the images that the authors of the data chose for the
-            validation part; None if they did not choose, and of a selection.
+            validation set; None if they did not choose, and of a selection.
     """
 
     images: Tensor

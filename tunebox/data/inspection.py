@@ -46,7 +46,7 @@ class Inspection:
             not known before they are loaded.
         num_images: Images for training and validation.
         num_classes: Number of classes.
-        num_validation: Images of the validation part that the authors of the data chose; None if
+        num_validation: Images of the validation set that the authors of the data chose; None if
             they did not choose.
     """
 

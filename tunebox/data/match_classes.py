@@ -28,7 +28,7 @@ def match_classes(
     if names is None or images.class_names is None:
         if images.num_classes > num_classes:
             raise DataError(
-                f"the test part has {images.num_classes} classes, the model {num_classes}; "
+                f"the test set has {images.num_classes} classes, the model {num_classes}; "
                 "give it test images of the same classes"
             )
         whose = "the model" if names is None else "the data set"
@@ -42,7 +42,7 @@ def match_classes(
     if unknown:
         without = f"; of {_listed(missing)} there is no image" if missing else ""
         raise DataError(
-            f"the test part has classes that the model does not know: {_listed(unknown)}; it knows "
+            f"the test set has classes that the model does not know: {_listed(unknown)}; it knows "
             f"{_listed(list(names))}{without}; give the classes the names that they had when the "
             "model was trained, or train again"
         )
@@ -54,7 +54,7 @@ def match_classes(
         num_classes=num_classes,
         class_names=names,
     )
-    note = f"the test part has no image of {_listed(missing)}: how often these are recognised is "
+    note = f"the test set has no image of {_listed(missing)}: how often these are recognised is "
     return matched, [f"{note}not measured"] if missing else []
 
 

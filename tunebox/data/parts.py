@@ -47,11 +47,11 @@ class OpenedParts:
 
 
 def open_training_parts(settings: DataSettings) -> OpenedParts:
-    """Return the train and the validation part, on the CPU, in memory or in files.
+    """Return the training and the validation set, on the CPU, in memory or in files.
 
     The division depends on ``split_seed``, unless the authors of the data chose the validation
     images. Which images are validation images does not depend on ``train_images``. The labels of
-    the train part alone are changed by ``label_noise``.
+    the training set alone are changed by ``label_noise``.
 
     Raises:
         DataError: Files are absent or damaged, or ``train_images`` or ``label_noise``
@@ -72,9 +72,9 @@ def open_training_parts(settings: DataSettings) -> OpenedParts:
 def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
     """Return the parts of each fold of a cross-validation, on the CPU.
 
-    The images that are not in the test part, or ``train_images`` of them, are divided into
-    ``num_folds`` folds by ``split_seed``. Each fold is the validation part once, and the others
-    are the train part then. The labels of the train parts alone are changed by ``label_noise``.
+    The images that are not in the test set, or ``train_images`` of them, are divided into
+    ``num_folds`` folds by ``split_seed``. Each fold is the validation set once, and the others
+    are the training set then. The labels of the training sets alone are changed by ``label_noise``.
 
     Raises:
         DataError: As in `open_training_parts`; or the authors of the data chose the validation
@@ -84,7 +84,7 @@ def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
     rest = _open_part(settings, "train", generator)
     if rest.is_validation is not None:
         raise DataError(
-            "evaluation/cross_validation needs data without a validation part of their own, which "
+            "evaluation/cross_validation needs data without a validation set of their own, which "
             "these have: leave it out, or turn that part into train images"
         )
     images = torch.arange(len(rest))
@@ -102,7 +102,7 @@ def open_folds(settings: DataSettings, num_folds: int) -> list[OpenedParts]:
 def _selected(
     images: AnyImageSet, train: Tensor, validation: Tensor, settings: DataSettings
 ) -> OpenedParts:
-    """Return the parts with these indices; the train part gets its wrong labels."""
+    """Return the parts with these indices; the training set gets its wrong labels."""
     train_part = images.select(train)
     if settings.label_noise is not None:
         train_part = with_label_noise(train_part, settings.label_noise, settings.split_seed)
@@ -115,7 +115,7 @@ def load_training_parts(settings: DataSettings) -> TrainingParts:
 
 
 def open_test_part(settings: DataSettings) -> AnyImageSet:
-    """Return the test part, on the CPU. For final evaluations: nothing that selects may see it.
+    """Return the test set, on the CPU. For final evaluations: nothing that selects may see it.
 
     The same for every ``validation_fraction`` and ``train_images``.
 

@@ -31,7 +31,7 @@ class PictureSettings(DataSettings):
     range: _Range | None = None  # black and white of images of floats, signed or 32-bit integers
     background: _Level | _Colour | None = None  # what is seen through transparent pixels
     bad_files: Literal["error", "skip"] = "error"  # what to do with files that cannot be read
-    test_fraction: float = Field(0.2, gt=0, lt=1)  # used if the files have no test part
+    test_fraction: float = Field(0.2, gt=0, lt=1)  # used if the files have no test set
     cache: str | None = None  # folder of decoded images; null: ~/.cache/tunebox/decoded
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class PictureSettings(DataSettings):
     @property
     @abstractmethod
     def has_test_part(self) -> bool:
-        """Whether the files have a test part of their own.
+        """Whether the files have a test set of their own.
 
         Raises:
             DataError: Files are missing or damaged.
@@ -59,7 +59,7 @@ class PictureSettings(DataSettings):
 
     @property
     def seeded_test_fraction(self) -> float | None:
-        """Share of all images that is the test part, None if the files have one."""
+        """Share of all images that is the test set, None if the files have one."""
         return None if self.has_test_part else self.test_fraction
 
     def for_channels(self, channels: int) -> Self:
@@ -81,7 +81,7 @@ class PictureSettings(DataSettings):
         return Path(self.cache or "~/.cache/tunebox/decoded").expanduser()
 
     def open(self, part: SplitPart, progress: Progress | None = None) -> AnyImageSet:
-        """Return the images of a part; without a test part ``train`` has all."""
+        """Return the images of a part; without a test set ``train`` has all."""
         from tunebox.data.pictures import open_pictures
 
         self.check()

@@ -24,7 +24,7 @@ Bits: TypeAlias = Literal["auto", 8, 10, 12, 14, 16]
 
 
 class LabelNoiseSettings(Settings):
-    """Wrong labels in the train part, to find out what withstands them."""
+    """Wrong labels in the training set, to find out what withstands them."""
 
     # symmetric: any other class, all alike; asymmetric: the next class, the last one's is the first
     kind: Literal["symmetric", "asymmetric"]
@@ -42,9 +42,9 @@ class DataSettings(Part):
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     train_images: int | None = Field(
         None, ge=1, le=MOST_IMAGES
-    )  # a stratified subset of the train part; null: all
+    )  # a stratified subset of the training set; null: all
     split_seed: Seed = 0
-    label_noise: LabelNoiseSettings | None = None  # wrong labels in the train part; null: none
+    label_noise: LabelNoiseSettings | None = None  # wrong labels in the training set; null: none
 
     @classmethod
     def of_own_code(cls) -> type[DataSettings]:
@@ -58,12 +58,12 @@ class DataSettings(Part):
 
     @property
     def num_images(self) -> int | None:
-        """Number of images outside the test part; None if it is known only from files."""
+        """Number of images outside the test set; None if it is known only from files."""
         return None
 
     @property
     def seeded_test_fraction(self) -> float | None:
-        """Share of the images to use as test part; None if the data set has its own test part."""
+        """Share of the images to use as test set; None if the data set has its own test set."""
         return None
 
     def check(self) -> None:

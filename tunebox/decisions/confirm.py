@@ -18,7 +18,7 @@ from tunebox.pareto.objectives import FloatArray, Objectives
 from tunebox.spec.space import Scalar, Values
 
 MOST_SEEDS = 2**31  # of which the new ones are drawn
-TEST = "test_"  # before the name of a metric: measured on the test part
+TEST = "test_"  # before the name of a metric: measured on the test set
 TEST_IMAGES = f"{TEST}images"  # how many there are
 
 
@@ -70,12 +70,12 @@ class Retrained:
 
     @property
     def num_untested(self) -> int:
-        """Seeds that trained to their end and were not measured on the test part."""
+        """Seeds that trained to their end and were not measured on the test set."""
         return sum(is_untested(record) for record in self.records)
 
 
 def is_untested(record: TrialRecord) -> bool:
-    """Return whether a retraining reached its end and was not measured on the test part."""
+    """Return whether a retraining reached its end and was not measured on the test set."""
     measured = any(name.startswith(TEST) for name in record.last_metrics)
     return record.state is TrialState.FINISHED and not measured
 
@@ -180,7 +180,7 @@ class ConfirmMethod(SearchMethod):
             most_seeds: New seeds that a candidate gets at most.
             max_epochs: Epochs of a retraining.
             seed: The random seed of the search, from which the new seeds are derived.
-            measures_test: Whether retrainings are measured on the test part. Then those that the
+            measures_test: Whether retrainings are measured on the test set. Then those that the
                 search made before, for its ``repeats``, count neither for ``most_seeds`` nor where
                 a candidate is sure to get a seed.
         """

@@ -49,8 +49,8 @@ class ConfirmedTrial:
         num_seeds: New seeds that ended.
         num_collapsed: Those of them that diverged or collapsed.
         searched: Its objectives in the search, of one seed; empty unless it finished there.
-        means: Objectives on the validation part, over the new seeds.
-        test_means: The same on the test part, over the new seeds that were measured there, with
+        means: Objectives on the validation set, over the new seeds.
+        test_means: The same on the test set, over the new seeds that were measured there, with
             intervals that also cover the choice of its images; without objectives that are not
             measured there.
         best_guesses: The means with the search's own result as one seed more, taken back by what
@@ -83,7 +83,7 @@ class Confirmed:
         hypervolume: Of the front.
         too_good: By how much the search's results of its own front were better than the means
             over new seeds, by objective; in the direction of the objective.
-        too_good_on_test: The same, compared with the means on the test part.
+        too_good_on_test: The same, compared with the means on the test set.
         objectives: Of the search.
     """
 
@@ -217,7 +217,7 @@ class _Summary:
         return {
             name: Estimate(float(value), float(width))
             for name, value, width in zip(names, values, widths, strict=True)
-            if not np.isnan(value)  # no seed was measured on the test part
+            if not np.isnan(value)  # no seed was measured on the test set
         }
 
     def _too_good(
@@ -243,7 +243,7 @@ class _Summary:
 
 
 def _covering_images(means: Means, names: Sequence[str], found: Sequence[Retrained]) -> Means:
-    """Return means on the test part with errors that cover the choice of its images."""
+    """Return means on the test set with errors that cover the choice of its images."""
     records = [record for one in found for record in one.records]
     counts = [record.last_metrics.get(TEST_IMAGES) for record in records]
     num_images = next((int(count) for count in counts if count), None)
@@ -255,7 +255,7 @@ def _covering_images(means: Means, names: Sequence[str], found: Sequence[Retrain
 def _test_costs(
     found: Sequence[Retrained], objectives: Objectives
 ) -> tuple[tuple[str, ...], list[FloatArray]]:
-    """Return the objectives that are measured on the test part, and their costs by trial."""
+    """Return the objectives that are measured on the test set, and their costs by trial."""
     reported = [record.last_metrics for one in found for record in one.records]
     names = tuple(
         name for name in objectives.names if any(TEST + name in metrics for metrics in reported)

@@ -52,7 +52,7 @@ class TrialTask:
         code: Folder with copies of code of the user's own.
         reported: The last epoch that the driver knows, 0 for none.
         needed: Metrics that each report must have.
-        measures_test: Whether the test part is measured after the last epoch.
+        measures_test: Whether the test set is measured after the last epoch.
     """
 
     trial_id: str

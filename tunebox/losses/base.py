@@ -64,7 +64,7 @@ def build_losses(
         settings: The terms and their weights, not all 0.
         num_classes: Classes of the data set.
         feature_dim: Length of a feature.
-        num_images: Images of the training part.
+        num_images: Images of the training set.
 
     Raises:
         DataError: A term needs more classes.

@@ -58,7 +58,7 @@ class StepContext:
     Attributes:
         labels: ``(B,)``, int64.
         one_hot: ``(B, K)``, float: 1 at the label, 0 elsewhere.
-        indices: ``(B,)``, int64: places of the images in the training part.
+        indices: ``(B,)``, int64: places of the images in the training set.
         images: Images of each view in [0, 1], ``(B, C, H, W)``, by its name.
         views: What the classifier makes of them, by the same names.
         model: The classifier that is trained.

@@ -49,7 +49,7 @@ class TermContext:
     Attributes:
         num_classes: Classes of the data set.
         feature_dim: Length of a feature.
-        num_images: Images of the training part.
+        num_images: Images of the training set.
         noise_std: Standard deviation of the noisy view's noise, None unless that is Gaussian.
     """
 

@@ -17,7 +17,7 @@ def _of_predictions() -> list[Metric]:
     return [metric for module in modules for metric in getattr(module, "METRICS", ())]
 
 
-# computed from predictions on the validation part, if `evaluation/metrics` names them
+# computed from predictions on the validation set, if `evaluation/metrics` names them
 COMPUTED: dict[str, Metric] = {
     f"{images}_{metric.name}": replace(
         metric, name=f"{images}_{metric.name}", meaning=f"{metric.meaning}{where}"

@@ -23,7 +23,7 @@ class ConfirmPlan:
         search: Name of the search.
         candidates: The trials that may be trained again, the most important first.
         options: `ConfirmSettings` as the last call of `tunebox.confirm` had them.
-        measures_test: Whether the retrainings are measured on the test part. Those that a search
+        measures_test: Whether the retrainings are measured on the test set. Those that a search
             makes at its end, for ``repeats``, are not.
     """
 

@@ -16,7 +16,7 @@ _COLUMNS = ["perturbation", "strength_name", "strength", "accuracy", "loss"]
 
 
 class EvaluationRow(Protocol):
-    """Accuracy and loss on the test part under one perturbation."""
+    """Accuracy and loss on the test set under one perturbation."""
 
     @property
     def perturbation(self) -> str:

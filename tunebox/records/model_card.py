@@ -24,14 +24,14 @@ _PACKAGES = ("torch", "torchvision")
 _OF_VALIDATION = (
     "Measured on the **validation** part. Settings are selected by these numbers, so they "
     "tend to be optimistic. `tunebox evaluate` on the folder of a model gives numbers on the "
-    "test part, by which nothing was selected."
+    "test set, by which nothing was selected."
 )
 _OF_FOLDS = (
-    "Means over the {folds} folds of a **cross-validation**: each fold is the validation part of a "
+    "Means over the {folds} folds of a **cross-validation**: each fold is the validation set of a "
     "model that was trained on the other folds. The weights are those of the first fold's model. "
     "`tunebox train trial.yaml` without `cross_validation` trains one model. Settings are selected "
     "by these numbers, so they tend to be optimistic. `tunebox evaluate` on the folder of a model "
-    "gives its numbers on the test part, by which nothing was selected."
+    "gives its numbers on the test set, by which nothing was selected."
 )
 _OF_OWN_LOOP = (
     "As the loop measured them. Settings are selected by these numbers, so they tend to be "
@@ -56,7 +56,7 @@ class CardFacts:
 
     Attributes:
         epochs: Number of epochs trained.
-        metrics: Metrics of the last epoch on the validation part.
+        metrics: Metrics of the last epoch on the validation set.
         weights: Weights as in `write_model_folder`; None if the folder has none.
         standalone: The file that needs no tunebox, if there is one.
         search: Name of the search, whose report has the same numbers; None if there is none.
@@ -134,7 +134,7 @@ def _head(config: AnyTrialConfig, facts: CardFacts, title: str) -> list[str]:
         found = [
             {
                 "type": "accuracy" if name.endswith("accuracy") else printable(name),
-                "name": f"{printable(name)} on the validation part",
+                "name": f"{printable(name)} on the validation set",
                 "value": value,
             }
             for name, value in facts.metrics.items()

@@ -77,7 +77,7 @@ def describe_model(
         config: Config of the trial.
         weights: As in `write_model_folder`; None if there are none.
         epochs: Number of epochs trained.
-        metrics: Metrics of the last epoch on the validation part.
+        metrics: Metrics of the last epoch on the validation set.
         search: Name of the search.
         trial: Id of the trial in it.
         standalone: The file that needs no tunebox, if there is one.

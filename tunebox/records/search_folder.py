@@ -101,7 +101,7 @@ class SearchFolder:
 
     @property
     def test_looks(self) -> Path:
-        """Each look at the test part, a line each."""
+        """Each look at the test set, a line each."""
         return self.root / "test_looks.jsonl"
 
     @property

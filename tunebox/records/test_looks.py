@@ -1,6 +1,6 @@
-"""Looks at the test part, counted in the folder of the search whose trials were measured on it.
+"""Looks at the test set, counted in the folder of the search whose trials were measured on it.
 
-What is chosen after a look is chosen with knowledge of the test part, which then no longer tells
+What is chosen after a look is chosen with knowledge of the test set, which then no longer tells
 how good the choice is.
 """
 
@@ -15,7 +15,7 @@ from tunebox.records.search_folder import SearchFolder
 
 @dataclass(frozen=True)
 class TestLook:
-    """A look at the test part: when (ISO 8601, UTC) and by which command."""
+    """A look at the test set: when (ISO 8601, UTC) and by which command."""
 
     __test__ = False  # no test, whatever pytest makes of the name
 
@@ -41,7 +41,7 @@ def add_look(folder: SearchFolder, by: str) -> None:
     """Count a look that begins now.
 
     Raises:
-        RecordsError: The file cannot be written, so the test part must not be read.
+        RecordsError: The file cannot be written, so the test set must not be read.
     """
     look = TestLook(datetime.now(timezone.utc).isoformat(timespec="seconds"), by)
     try:
@@ -50,17 +50,17 @@ def add_look(folder: SearchFolder, by: str) -> None:
     except OSError as error:
         raise RecordsError(
             f"{folder.test_looks} cannot be written ({error.strerror}): it counts the looks at the "
-            "test part, which is not read without"
+            "test set, which is not read without"
         ) from error
 
 
 def describe_looks(name: str, looks: list[TestLook]) -> str | None:
-    """Return a line that says that the test part has been seen; None if it has not."""
+    """Return a line that says that the test set has been seen; None if it has not."""
     if not looks:
         return None
     times = "once" if len(looks) == 1 else f"{len(looks)} times"
     return (
-        f"the test part of {name} has been seen {times} before (last {looks[-1].time} by "
+        f"the test set of {name} has been seen {times} before (last {looks[-1].time} by "
         f"{looks[-1].by}): what was chosen with that knowledge is measured too well on it"
     )
 

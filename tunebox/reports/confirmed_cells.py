@@ -30,5 +30,5 @@ def cells(result: Confirmed, trial: ConfirmedTrial) -> list[str]:
 
 
 def has_test(result: Confirmed, objective: str) -> bool:
-    """Return whether ``objective`` was measured on the test part."""
+    """Return whether ``objective`` was measured on the test set."""
     return any(objective in trial.test_means for trial in result.trials)

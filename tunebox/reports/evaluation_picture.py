@@ -52,7 +52,7 @@ def _draw(rows: Sequence[EvaluationRow], name: str, path: Path) -> None:
         panel.set_xlabel(matplotlib_text(strength))
         panel.grid(color="#E5E5E5", linewidth=0.8)
     for panel in panels[::num_columns]:
-        panel.set_ylabel("accuracy on the test part")
+        panel.set_ylabel("accuracy on the test set")
     panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     panels[0].set_ylim(0, 1.02)
     if clean is not None:

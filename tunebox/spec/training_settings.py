@@ -34,7 +34,7 @@ class EvaluationSettings(Settings):
     num_draws: int = Field(1, ge=1, le=10_000)  # noisy copies of each validation image
     seed: Seed = 0
     batch_size: int = Field(1024, ge=1, le=MOST_IMAGES)
-    # folds that are the validation part in turn, a model for each; null: one validation part
+    # folds that are the validation set in turn, a model for each; null: one validation set
     cross_validation: int | None = Field(None, ge=2, le=100)
     # names of metrics of predictions; kinds with settings; references to the user's own
     metrics: list[str | MetricSettings] = Field(list(DEFAULT_COMPUTED), min_length=1)

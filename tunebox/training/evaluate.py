@@ -135,7 +135,7 @@ def _parts(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
 
 
 class Evaluator:
-    """Measures models on the validation part: all of them see identical noisy images.
+    """Measures models on the validation set: all of them see identical noisy images.
 
     Args:
         validation: On the device of the models.

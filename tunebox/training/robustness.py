@@ -1,4 +1,4 @@
-"""How a finished model stands many kinds of perturbation: a table over the test part.
+"""How a finished model stands many kinds of perturbation: a table over the test set.
 
 [Nguyen2025] H.-V. Nguyen et al. Training More Robust Classification Model via Discriminative Loss
     and Gaussian Noise Injection. arXiv 2405.18499. The kinds of perturbation come from there.

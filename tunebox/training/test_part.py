@@ -1,4 +1,4 @@
-"""Metrics of a trained model on the test part, for confirmations of a search."""
+"""Metrics of a trained model on the test set, for confirmations of a search."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TEST_IMAGES = f"{PREFIX}images"
 
 
 def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float]:
-    """Return the metrics of ``evaluation/metrics`` on the test part, as ``test_<metric>``.
+    """Return the metrics of ``evaluation/metrics`` on the test set, as ``test_<metric>``.
 
     ``test_images`` is the number of its images. The noise is that of the settings, as on the
-    validation part.
+    validation set.
 
     Raises:
-        DataError: The test part is absent or damaged, or has classes that the model lacks.
+        DataError: The test set is absent or damaged, or has classes that the model lacks.
     """
     test = _test_part(config.data)
     if test.num_classes > model.head.out_features:
         raise DataError(
-            f"the test part has {test.num_classes} classes, the model {model.head.out_features}; "
+            f"the test set has {test.num_classes} classes, the model {model.head.out_features}; "
             "give it test images of the same classes"
         )
     evaluate = Evaluator(test.to(model.mean.device), config.evaluation)

@@ -84,7 +84,7 @@ class TrialRun:
         return self._trainer.model
 
     def run_epoch(self) -> dict[str, float]:
-        """Train for one epoch and measure on the validation part.
+        """Train for one epoch and measure on the validation set.
 
         Returns:
             The metrics of ``evaluation/metrics``, those the loop measures, and ``train_<term>``

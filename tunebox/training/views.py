@@ -61,7 +61,7 @@ class ViewMaker:
         Args:
             batch: ``(B, C, H, W)``, uint8 or uint16.
             labels: ``(B,)``, int64.
-            indices: ``(B,)``, places of the images in the training part.
+            indices: ``(B,)``, places of the images in the training set.
             progress: Share of the whole training that is done, in [0, 1).
             draws: Generators of the epoch.
         """

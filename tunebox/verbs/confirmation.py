@@ -106,8 +106,8 @@ class Confirmation:
             before: Its plan so far.
             settings: What is trained again.
             given: Options of the call, of which those that say where the trials run are used.
-            measures_test: Whether the test part is measured. Retrainings that a search made for
-                its ``repeats``, without the test part, then count in addition to ``settings``.
+            measures_test: Whether the test set is measured. Retrainings that a search made for
+                its ``repeats``, without the test set, then count in addition to ``settings``.
 
         Raises:
             TuneboxError: There is nothing to train again, or a setting is wrong.

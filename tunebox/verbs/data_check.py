@@ -78,7 +78,7 @@ def note_validation(
 
 
 def _num_images(data: DataSettings, inspection: "Inspection") -> int:
-    """Return the number of images outside the test part, 0 if it is not known yet."""
+    """Return the number of images outside the test set, 0 if it is not known yet."""
     if data.num_images is not None:
         return data.num_images
     of_test = data.seeded_test_fraction or 0.0
@@ -86,12 +86,12 @@ def _num_images(data: DataSettings, inspection: "Inspection") -> int:
 
 
 def _steps(num_validation: int, num_folds: int | None) -> str:
-    """Return what to say of a validation part in which an image weighs more than a seed does."""
+    """Return what to say of a validation set in which an image weighs more than a seed does."""
     advice = "take more images"
     if num_folds is None:
         advice += ", or evaluation/cross_validation: 5, which measures on all images"
     return (
-        f"the validation part has {num_validation} images, so one image is "
+        f"the validation set has {num_validation} images, so one image is "
         f"{100 / num_validation:.2g} points of accuracy, as much as a seed changes it: the front "
         f"will have steps of one image, and chance decides who is on it; {advice}"
     )

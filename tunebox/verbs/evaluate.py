@@ -1,4 +1,4 @@
-"""``tunebox evaluate``: measure an exported model on the test part, which no search reads."""
+"""``tunebox evaluate``: measure an exported model on the test set, which no search reads."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -154,7 +154,7 @@ def _reference_rows(folder: Path, parts: Sequence[str]) -> list[StoredRow]:
 
 
 def _count_look(model: Path, out: Path) -> list[str]:
-    """Count the look at the test part in the folder of the model's search, if it is in ``out``.
+    """Count the look at the test set in the folder of the model's search, if it is in ``out``.
 
     Returns:
         A line if the part has been seen before.
@@ -171,7 +171,7 @@ def _count_look(model: Path, out: Path) -> list[str]:
 def load_test_images(
     data: "DataSettings", format: "ModelFormat"
 ) -> tuple["AnyImageSet", list[str]]:
-    """Return the test part as a model takes it, its classes matched by name.
+    """Return the test set as a model takes it, its classes matched by name.
 
     Args:
         data: Settings of the data that the model was trained on.

@@ -22,7 +22,7 @@ def with_repeats(
 ) -> SearchResult:
     """Train the best trials of a search again, if it asks for that and has ended by itself.
 
-    It is a confirmation that leaves the test part alone. What one that was killed has trained is
+    It is a confirmation that leaves the test set alone. What one that was killed has trained is
     not trained again.
 
     Args:

@@ -43,7 +43,7 @@ class TrainResult:
     """A trained model and where its records are."""
 
     folder: Path
-    metrics: dict[str, float]  # of the last epoch, on the validation part
+    metrics: dict[str, float]  # of the last epoch, on the validation set
     tracking_uri: str
     interrupted: bool
     warnings: list[str]

@@ -85,13 +85,13 @@ def test_the_card_of_a_trial_says_how_far_its_numbers_hold() -> None:
     study = study_of(log_of({"a": (0.9, 0.5), "b": (0.5, 0.9), "same": (0.9, 0.5)}))
     a = study.log.trials["a"]
     said = card(study, a)
-    assert "of one training, on the validation part" in said
+    assert "of one training, on the validation set" in said
     assert "equal in all objectives to same" in said
     mean, unsure = Estimate(0.82, 0.02), Estimate(0.4, math.nan)
     means = {"clean_accuracy": mean, "noisy_accuracy": unsure}
     row = ConfirmedTrial("a", 3, 0, {}, means, {"clean_accuracy": mean}, {}, 0.75, alike=("b",))
     said = card(replace(study, confirmed=Confirmed([row], unsure, {})), a)
     assert "3 new seeds gave 82.00 ± 2.00 % clean accuracy" in said
-    assert "On the test part: 82.00 ± 2.00 % clean accuracy." in said
+    assert "On the test set: 82.00 ± 2.00 % clean accuracy." in said
     assert "with probability 75 %" in said
     assert "cannot be told apart from b" in said

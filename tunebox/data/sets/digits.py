@@ -16,7 +16,7 @@ _NUM_IMAGES = 1797
 
 
 class DigitsSettings(DataSettings):
-    """The 1,797 real 8x8 images that ship with scikit-learn; a seeded fifth is the test part."""
+    """The 1,797 real 8x8 images that ship with scikit-learn; a seeded fifth is the test set."""
 
     kind: Literal["digits"]
     test_fraction: float = Field(0.2, gt=0, lt=1)
@@ -28,12 +28,12 @@ class DigitsSettings(DataSettings):
 
     @property
     def num_images(self) -> int:
-        """Number of images outside the test part."""
+        """Number of images outside the test set."""
         return _NUM_IMAGES - round(self.test_fraction * _NUM_IMAGES)
 
     @property
     def seeded_test_fraction(self) -> float:
-        """Share of all images that is the test part."""
+        """Share of all images that is the test set."""
         return self.test_fraction
 
     def build(self, part: SplitPart) -> ImageSet:

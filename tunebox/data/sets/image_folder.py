@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ImageFolderSettings(PictureSettings):
     """``root/train/<class>/*.png`` and, where it exists, ``root/test/<class>/*.png``.
 
-    Without a ``test`` folder a seeded part of ``train`` is the test part.
+    Without a ``test`` folder a seeded part of ``train`` is the test set.
     """
 
     kind: Literal["image_folder"]

@@ -23,7 +23,7 @@ _Names = Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
 class NpzSettings(PictureSettings):
     """``train_images`` ``(N, H, W)`` or ``(N, H, W, C)`` and ``train_labels`` in an ``.npz`` file.
 
-    ``val_*`` and ``test_*`` are the validation and the test part; without them, a seeded part of
+    ``val_*`` and ``test_*`` are the validation and the test set; without them, a seeded part of
     ``train_*`` is. Labels are integers from 0, ``(N,)`` or ``(N, 1)``.
     """
 

@@ -25,7 +25,7 @@ class ParquetSettings(PictureSettings):
     """``root/**/train-*.parquet``, and where they exist ``validation-*`` and ``test-*``.
 
     A row has an image, as the bytes of its file or as ``{bytes, path}``, and a label. Without
-    files of the test or the validation part, a seeded part of the images of ``train`` is that part.
+    files of the test or the validation set, a seeded part of the images of ``train`` is that part.
     """
 
     kind: Literal["parquet"]
@@ -48,7 +48,7 @@ class ParquetSettings(PictureSettings):
 
     @property
     def has_test_part(self) -> bool:
-        """Whether there are files of the test part."""
+        """Whether there are files of the test set."""
         return bool(self._files()["test"])
 
     def check(self) -> None:

@@ -20,7 +20,7 @@ class TableSettings(PictureSettings):
     """A row for each image: its path, its label and, where there is such a column, its part.
 
     Without a column of parts, or without rows of the part ``test``, a seeded part of the rows is
-    the test part; the same holds for the validation part.
+    the test set; the same holds for the validation set.
     """
 
     kind: Literal["table"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tunebox.data.image_set import ImageSet
 
 
-_NUM_IMAGES = {  # of the train part
+_NUM_IMAGES = {  # of the training set
     **dict.fromkeys(("mnist", "fashion_mnist"), 60_000),
     **dict.fromkeys(("cifar10", "cifar100"), 50_000),
     "svhn": 73_257,
@@ -29,7 +29,7 @@ _FASHION = (
 
 
 class TorchvisionSettings(DataSettings):
-    """A data set of torchvision with the test part that its authors chose."""
+    """A data set of torchvision with the test set that its authors chose."""
 
     kind: Literal["mnist", "fashion_mnist", "cifar10", "cifar100", "svhn"]
     root: str | None = None  # null: ~/.cache/tunebox, and for fashion_mnist Debian's folder too
@@ -42,7 +42,7 @@ class TorchvisionSettings(DataSettings):
 
     @property
     def num_images(self) -> int:
-        """Number of images of the official train part."""
+        """Number of images of the official training set."""
         return _NUM_IMAGES[self.kind]
 
     def check(self) -> None:

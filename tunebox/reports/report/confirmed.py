@@ -39,7 +39,7 @@ def sentences(result: Confirmed) -> list[str]:
         f"{volume.value:.4f}{width}. The knee is {knee}.",
     ]
     lines += _optimism("", result.too_good)
-    lines += _optimism(" on the test part", result.too_good_on_test)
+    lines += _optimism(" on the test set", result.too_good_on_test)
     lines += _alike(result)
     collapsed = [trial.trial_id for trial in result.trials if trial.num_collapsed]
     if collapsed:

@@ -50,7 +50,7 @@ def sentences(study: Study) -> list[str]:
     equal = sum(bool(log.equals(trial.trial_id)) for trial in study.front)
     if equal:
         lines.append(f"{count(equal, 'trial')} of the front equals others in all objectives.")
-    where = "" if log.objectives.only_known else " and measured on the validation part"
+    where = "" if log.objectives.only_known else " and measured on the validation set"
     lines.append(f"Each trial was trained once{where}: small differences can be chance.")
     return lines
 

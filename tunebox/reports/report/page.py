@@ -39,7 +39,7 @@ _SECTIONS = (
     gains.section,
 )
 _THEME = {
-    "light": {"ink": "#1B1F24", "muted": "#6A737D", "grid": "#D5DAE0", "shade": "#EDF3F9"},
+    "light": {"ink": "#1B1F24", "muted": "#5F6872", "grid": "#D5DAE0", "shade": "#EDF3F9"},
     "dark": {"ink": "#E6EAEE", "muted": "#9AA4AE", "grid": "#3A424B", "shade": "#1D2630"},
 }
 

@@ -64,7 +64,7 @@ def card(study: Study, trial: TrialRecord) -> str:
         lines.append("Its metrics are of one training, as the loop reported them.")
     else:
         lines.append(
-            "Its metrics are of one training, on the validation part, by which it was selected: "
+            "Its metrics are of one training, on the validation set, by which it was selected: "
             "they tend to be too good. tunebox confirm measures it with new seeds."
         )
     equal = study.log.equals(trial.trial_id)
@@ -79,7 +79,7 @@ def _confirmed(found: ConfirmedTrial) -> list[str]:
     lines = [f"{count(found.num_seeds, 'new seed')} gave {' and '.join(means)}."]
     tests = [f"{format_estimate(n, mean)} {words(n)}" for n, mean in found.test_means.items()]
     if tests:
-        lines.append(f"On the test part: {' and '.join(tests)}.")
+        lines.append(f"On the test set: {' and '.join(tests)}.")
     if math.isfinite(found.front_share):
         lines.append(f"It is on the true front with probability {100 * found.front_share:.0f} %.")
     if found.alike:
