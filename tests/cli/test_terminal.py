@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,17 @@ def test_a_terminal_that_lacks_characters_gets_their_codes(tmp_path: Path, name:
         assert len(done.stderr.splitlines()) == (code == 2)
         if name == "ascii by variable":
             assert (done.stdout + done.stderr).isascii()
+
+
+def test_what_is_said_is_there_at_once_although_the_command_runs_on() -> None:
+    code = "from tunebox.cli.terminal import say; say('served'); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        there, _, _ = select.select([process.stdout], [], [], 60)
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert there
+        assert process.stdout.read() == "served\n"

@@ -36,8 +36,8 @@ def printer(console: Console) -> Callable[[str], None]:
 
 
 def say(text: str) -> None:
-    """Print lines to stdout."""
-    print(printable_lines(text))
+    """Print lines to stdout, at once: the command may run on, with a log or a pipe as stdout."""
+    print(printable_lines(text), flush=True)
 
 
 def complain(text: str) -> None:
