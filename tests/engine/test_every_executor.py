@@ -151,7 +151,7 @@ def without_times(events: list[Event]) -> list[Event]:
             report = dataclasses.replace(
                 event.report, time=0.0, metrics=learned(event.report.metrics)
             )
-            found.append(dataclasses.replace(event, report=report, node=None))
+            found.append(dataclasses.replace(event, report=report, node=None, memory=None))
         elif isinstance(event, Started | Ended | Paused):
             found.append(dataclasses.replace(event, time=0.0))
         elif isinstance(event, Planned | Promoted):

@@ -114,6 +114,7 @@ function draw(plot) {
   const view = figure.views[number];
   const layout = layoutOf(figure, view, zoom, plot.clientWidth < 600);
   layout.dragmode = isSelecting ? "select" : "zoom";
+  layout.selections = []; // plotly would mark its own box again; the trials in it are in `marked`
   Plotly.react(plot, tracesOf(figure, view), layout, CONFIG);
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
