@@ -114,7 +114,6 @@ function draw(plot) {
   const view = figure.views[number];
   const layout = layoutOf(figure, view, zoom, plot.clientWidth < 600);
   layout.dragmode = isSelecting ? "select" : "zoom";
-  layout.selections = []; // plotly would mark its own box again; the trials in it are in `marked`
   Plotly.react(plot, tracesOf(figure, view), layout, CONFIG);
   if (plot.dataset.drawn) return;
   plot.dataset.drawn = "yes";
@@ -133,6 +132,12 @@ function draw(plot) {
 function mark(keys) {
   marked = keys && keys.size ? keys : null;
   for (const plot of figures.keys()) if (plot.isConnected) draw(plot);
+}
+
+// Plotly keeps the box that was drawn in a figure, whatever data it gets: the figure is made anew.
+function forgetBox(plot) {
+  Plotly.purge(plot);
+  delete plot.dataset.drawn;
 }
 
 // Keeps what the user zoomed: newer data come with ranges of their own.
@@ -194,6 +199,7 @@ function selectButton() {
   button.onclick = () => {
     isSelecting = !isSelecting;
     for (const one of document.querySelectorAll("button.select")) one.ariaPressed = String(isSelecting);
+    if (!isSelecting) for (const plot of figures.keys()) forgetBox(plot);
     mark(isSelecting ? marked : null);
   };
   return button;
