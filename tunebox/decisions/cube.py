@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from tunebox.decisions.priors import by_prior, log_prior
 from tunebox.pareto.objectives import FloatArray
-from tunebox.spec.sample import quantile_of, value_at
+from tunebox.spec.sample import BELOW_ONE, quantile_of, value_at
 from tunebox.spec.space import Choice, Distribution, Leaf, Scalar, Space, Values
 
 INACTIVE = 0.5  # the features of a leaf in a branch that was not chosen
-_BELOW_ONE = 1 - 2.0**-53
 _RESAMPLED = {True: 0.6, False: 0.3}  # how often a changed choice is drawn anew, if ordered or not
 
 Mask = NDArray[np.bool_]
@@ -132,7 +131,7 @@ class Cube:
         moved = np.where(is_choice, np.where(generator.random(shape) < odds, anew, parents), moved)
         children = np.where(is_changed, moved, parents)
         children = np.where(np.isnan(children), anew, children)
-        return self._with_given(np.clip(children, 0.0, _BELOW_ONE), given)
+        return self._with_given(np.clip(children, 0.0, BELOW_ONE), given)
 
     def _with_given(self, quantiles: FloatArray, given: Mapping[str, Scalar]) -> FloatArray:
         for path, value in given.items():

@@ -9,12 +9,11 @@ from statistics import NormalDist
 import numpy as np
 
 from tunebox.pareto.objectives import FloatArray
-from tunebox.spec.sample import quantile_of
+from tunebox.spec.sample import BELOW_ONE, quantile_of
 from tunebox.spec.space import Choice, Leaf
 
 # The standard deviation of a range, in quantiles, and the probability of the other options
 _SPREADS = {"low": 0.5, "medium": 0.25, "high": 0.125}
-_BELOW_ONE = 1 - 2.0**-53
 
 
 def by_prior(leaf: Leaf, points: FloatArray) -> FloatArray:
@@ -30,13 +29,13 @@ def by_prior(leaf: Leaf, points: FloatArray) -> FloatArray:
         chances = _chances(leaf, leaf.distribution)
         starts = np.concatenate([[0.0], np.cumsum(chances)[:-1]])
         index = np.searchsorted(starts, points, side="right") - 1
-        within = np.clip((points - starts[index]) / chances[index], 0.0, _BELOW_ONE)
-        quantiles = np.minimum((index + within) / len(chances), _BELOW_ONE)
+        within = np.clip((points - starts[index]) / chances[index], 0.0, BELOW_ONE)
+        quantiles = np.minimum((index + within) / len(chances), BELOW_ONE)
         return np.asarray(quantiles, dtype=np.float64)
     normal = NormalDist(quantile_of(leaf.distribution, leaf.prior.center), _spread(leaf))
     low, high = normal.cdf(0.0), normal.cdf(1.0)
     drawn = [normal.inv_cdf(low + float(point) * (high - low)) for point in points]
-    return np.clip(np.array(drawn, dtype=np.float64), 0.0, _BELOW_ONE)
+    return np.clip(np.array(drawn, dtype=np.float64), 0.0, BELOW_ONE)
 
 
 def log_prior(leaf: Leaf, quantiles: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ import random
 
 from tunebox.spec.space import Choice, Distribution, Scalar, Space, Values
 
-_BELOW_ONE = 1 - 2.0**-53
+BELOW_ONE = 1 - 2.0**-53  # the largest quantile
 
 
 def sample_values(space: Space, generator: random.Random) -> Values:
@@ -42,4 +42,4 @@ def quantile_of(distribution: Distribution, value: Scalar) -> float:
         return (value - low + 0.5) / (high - low + 1)
     if distribution.log:
         low, high, value = math.log(low), math.log(high), math.log(value)
-    return min((value - low) / (high - low), _BELOW_ONE)
+    return min((value - low) / (high - low), BELOW_ONE)
