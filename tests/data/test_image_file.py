@@ -14,7 +14,13 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps
 
 from tests.data.image_files import Sample, png, ppm, random, samples, tiff, with_pillow
-from tunebox.data.image_file import ImageFile, ImageFileError, ReadOptions, read_image
+from tunebox.data.image_file import (
+    ImageFile,
+    ImageFileError,
+    ReadOptions,
+    decode_image,
+    read_content,
+)
 
 SAMPLES = samples()
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
@@ -23,7 +29,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 def read(folder: Path, content: bytes, suffix: str = "png", **options: Any) -> ImageFile:
     path = folder / f"image.{suffix}"
     path.write_bytes(content)
-    return read_image(path, ReadOptions(**options))
+    return decode_image(read_content(path), ReadOptions(**options))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

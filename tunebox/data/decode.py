@@ -155,7 +155,7 @@ def _decode_once(
 
 
 def read_item(settings: PictureSettings, item: Item) -> ImageFile:
-    """Return an image as the settings say; raises what `read_image` raises."""
+    """Return an image as the settings say; raises what `Item.read` raises."""
     image = item.read(ReadOptions(settings.range, settings.background))
     if settings.bits != "auto" and image.bits > 8:
         most = int(image.pixels.max())

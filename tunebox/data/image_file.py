@@ -93,17 +93,6 @@ class _Samples:
     is_premultiplied: bool = False
 
 
-def read_image(path: Path, options: ReadOptions = ReadOptions()) -> ImageFile:
-    """Return the image in ``path``.
-
-    Raises:
-        ImageFileError: The file is not read, for a reason that is known.
-        Exception: The file is damaged: decoders raise many kinds.
-        MemoryError: The image does not fit into memory.
-    """
-    return decode_image(read_content(path), options)
-
-
 def read_content(path: Path) -> bytes:
     """Return the bytes of ``path``.
 
@@ -117,7 +106,13 @@ def read_content(path: Path) -> bytes:
 
 
 def decode_image(content: bytes, options: ReadOptions = ReadOptions()) -> ImageFile:
-    """Return the image in the content of a file; raises what `read_image` raises."""
+    """Return the image in the content of a file.
+
+    Raises:
+        ImageFileError: It is not read, for a reason that is known.
+        Exception: It is damaged: decoders raise many kinds.
+        MemoryError: The image does not fit into memory.
+    """
     if not content:
         raise ImageFileError("is empty")
     return _finished(_samples(content), options)

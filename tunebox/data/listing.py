@@ -32,7 +32,7 @@ class Item(Protocol):
     """An image that can be read; its text names it in messages."""
 
     def read(self, options: ReadOptions) -> ImageFile:
-        """Return the image; raises what `read_image` raises."""
+        """Return the image; raises what `read_content` and `decode_image` raise."""
 
 
 @dataclass(frozen=True)
