@@ -4,13 +4,14 @@ A retraining is a trial of a search of its own. Its settings are those of the tr
 repeats, and one more: ``training/seed``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tunebox.decisions.method import SearchMethod, Verdict
 from tunebox.decisions.trials import TrialLog, TrialRecord, TrialState, non_finite_metric
+from tunebox.metrics.catalogue import TEST
 from tunebox.pareto.confirmed import next_trial
 from tunebox.pareto.dominance import nondomination_ranks
 from tunebox.pareto.hypervolume import hypervolume
@@ -18,8 +19,6 @@ from tunebox.pareto.objectives import FloatArray, Objectives
 from tunebox.spec.space import Scalar, Values
 
 MOST_SEEDS = 2**31  # of which the new ones are drawn
-TEST = "test_"  # before the name of a metric: measured on the test set
-TEST_IMAGES = f"{TEST}images"  # how many there are
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,12 @@ class Retrained:
 
 def is_untested(record: TrialRecord) -> bool:
     """Return whether a retraining reached its end and was not measured on the test set."""
-    measured = any(name.startswith(TEST) for name in record.last_metrics)
-    return record.state is TrialState.FINISHED and not measured
+    return record.state is TrialState.FINISHED and not has_test(record.last_metrics)
+
+
+def has_test(metrics: Iterable[str]) -> bool:
+    """Return whether the names of ``metrics`` say that the test set was measured."""
+    return any(name.startswith(TEST) for name in metrics)
 
 
 def choose_trials(log: TrialLog, layers: int, branch: str | None) -> list[tuple[TrialRecord, bool]]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tunebox.decisions.confirm import (
-    TEST,
-    TEST_IMAGES,
     Candidate,
     Retrained,
     collect,
@@ -15,6 +13,7 @@ from tunebox.decisions.confirm import (
     searched_costs,
 )
 from tunebox.decisions.trials import TrialLog
+from tunebox.metrics.catalogue import TEST, TEST_IMAGES
 from tunebox.pareto.confirmed import (
     Means,
     alike_neighbours,

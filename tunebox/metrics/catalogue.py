@@ -55,6 +55,9 @@ MEASURED: dict[str, Metric] = {
 
 # reported as 1 in the last epoch of a trial whose loss exploded while its model guesses
 COLLAPSED = "collapsed"
+# before the name of a metric: measured on the test set, by a confirmation
+TEST = "test_"
+TEST_IMAGES = f"{TEST}images"  # how many there are
 # after the name of a metric: its standard deviation over the folds of a cross-validation
 FOLD_STD = "_fold_std"
 # what `tunebox evaluate` measures if it is asked to

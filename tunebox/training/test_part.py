@@ -8,12 +8,10 @@ from tunebox.data.parts import open_test_part
 from tunebox.data.settings import DataSettings
 from tunebox.data.stored_set import AnyImageSet
 from tunebox.errors import DataError
+from tunebox.metrics.catalogue import TEST, TEST_IMAGES
 from tunebox.models.base import Classifier
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training.evaluate import Evaluator
-
-PREFIX = "test_"
-TEST_IMAGES = f"{PREFIX}images"
 
 
 def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float]:
@@ -32,7 +30,7 @@ def measure_test_part(model: Classifier, config: TrialConfig) -> dict[str, float
             "give it test images of the same classes"
         )
     evaluate = Evaluator(test.to(model.mean.device), config.evaluation)
-    measured = {f"{PREFIX}{name}": value for name, value in evaluate(model).items()}
+    measured = {f"{TEST}{name}": value for name, value in evaluate(model).items()}
     return {**measured, TEST_IMAGES: float(len(test))}
 
 

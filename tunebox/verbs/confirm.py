@@ -18,8 +18,8 @@ from tunebox.verbs.confirmation import (
     ConfirmResult,
     folder_of_retrainings,
     opened,
+    rewrite_report,
 )
-from tunebox.verbs.report import report
 from tunebox.verbs.results import find_search
 from tunebox.verbs.running import Callbacks
 
@@ -65,10 +65,7 @@ def confirm(
         settings = _settings(given, before.options)
         run = Confirmation(searched, folder, before, settings, given)
         result = run.run(tracking_uri, callbacks, display)
-    try:
-        report(name, out=out)
-    except RecordsError as error:  # what is confirmed is in its table
-        callbacks.note(str(error))
+    rewrite_report(name, out, callbacks)
     return result
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tunebox.decisions.confirm import (
     MOST_SEEDS,
-    TEST,
     Candidate,
     ConfirmMethod,
     choose_trials,
+    has_test,
 )
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.events import Event, MakeObserver, Planned, Reported
@@ -37,6 +37,7 @@ from tunebox.spec.write import search_yaml
 from tunebox.text import shell_command
 from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.running import Callbacks, run_to_end
 
@@ -83,6 +84,14 @@ def opened(folder: SearchFolder, name: str, callbacks: Callbacks) -> Iterator[Co
         write_plan(create_folder(folder.root.parent, folder.name), plan)
     with locked(folder.lock, callbacks.note):
         yield plan
+
+
+def rewrite_report(name: str, out: str | Path | None, callbacks: Callbacks) -> None:
+    """Write the report of a search again, now with its retrainings, and note what prevents it."""
+    try:
+        report(name, out=out)
+    except RecordsError as error:  # what the retrainings found is in its table
+        callbacks.note(str(error))
 
 
 class Confirmation:
@@ -245,7 +254,7 @@ class Confirmation:
         """Return whether ``event`` is the end of a retraining that was not measured on test."""
         if not isinstance(event, Reported) or event.report.epoch < self._max_epochs:
             return False
-        return not any(name.startswith(TEST) for name in event.report.metrics)
+        return not has_test(event.report.metrics)
 
     @property
     def _max_epochs(self) -> int:

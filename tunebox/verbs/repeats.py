@@ -3,12 +3,16 @@
 from dataclasses import replace
 
 from tunebox.decisions.events import MakeObserver
-from tunebox.errors import RecordsError
 from tunebox.records.lock import locked
 from tunebox.spec.confirm_settings import ConfirmSettings
 from tunebox.spec.search_settings import SHARE_OF_SEARCH, SearchSettings
-from tunebox.verbs.confirmation import Confirmation, ConfirmResult, folder_of_retrainings, opened
-from tunebox.verbs.report import report
+from tunebox.verbs.confirmation import (
+    Confirmation,
+    ConfirmResult,
+    folder_of_retrainings,
+    opened,
+    rewrite_report,
+)
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.running import Callbacks
 
@@ -60,10 +64,12 @@ def with_repeats(
     ):
         run = Confirmation(result.folder, folder, before, settings, where, measures_test=False)
         again = run.run(tracking_uri, callbacks, display)
-    try:
-        report(result.name, out=result.out)
-    except RecordsError as error:  # what was found is in its table
-        callbacks.note(str(error))
+    rewrite_report(result.name, result.out, callbacks)
+    return _joined(result, again)
+
+
+def _joined(result: SearchResult, again: ConfirmResult) -> SearchResult:
+    """Return the result of a search with what the repeats found, and how they ended."""
     ended = again.retrainings
     is_cut_short = ended.interrupted or ended.trouble is not None
     return replace(
