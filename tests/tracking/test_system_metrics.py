@@ -56,6 +56,13 @@ def run(folder: SearchFolder, uri: str, search: MadeSearch, at_least: int) -> Re
     return recorder
 
 
+@pytest.fixture
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow is asked for system metrics, ten times a second."""
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+
+
 def test_none_without_the_switch(folder: SearchFolder, make_store: MakeStore) -> None:
     uri = make_store(folder.root.parent)
     recorder = run(folder, uri, MadeSearch(4), 0)
@@ -63,11 +70,10 @@ def test_none_without_the_switch(folder: SearchFolder, make_store: MakeStore) ->
     assert set(parent(uri).data.metrics) == {"hypervolume", "front_size", "epochs_spent"}
 
 
+@pytest.mark.usefixtures("switched_on")
 def test_measured_sent_and_no_part_of_the_search(
-    folder: SearchFolder, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+    folder: SearchFolder, make_store: MakeStore
 ) -> None:
-    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     uri, search = make_store(folder.root.parent), MadeSearch(4)
     recorder = run(folder, uri, search, 3)
     assert recorder.warnings == []
@@ -82,11 +88,10 @@ def test_measured_sent_and_no_part_of_the_search(
     assert (again.num_delivered, again.num_waiting, again.refusals) == (0, 0, [])
 
 
+@pytest.mark.usefixtures("switched_on")
 def test_a_resume_goes_on_behind_the_steps_of_before(
-    folder: SearchFolder, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+    folder: SearchFolder, make_store: MakeStore
 ) -> None:
-    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     uri, search = make_store(folder.root.parent), MadeSearch(4)
     run(folder, uri, search, 2)
     num_before = len(steps(uri))
