@@ -22,6 +22,16 @@ def printable(text: str) -> str:
     return "".join(_escaped(char) if _is_control(char) else char for char in text)
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """Return the number before ``one`` or ``several``, whichever agrees with it."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
+def counted(number: int, one: str, several: str) -> str:
+    """Return the number, followed by the words that agree with it."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def printable_lines(text: str) -> str:
     """Return the lines of ``text``, each as `printable` returns it; colours are left out."""
     return "\n".join(map(printable, without_colours(text).expandtabs().split("\n")))

@@ -98,7 +98,7 @@ def test_grey_and_colour_are_counted(tmp_path: Path) -> None:
     write(tmp_path, pictures("train"))
     write(tmp_path, {"train/b/x.png": png(random((6, 5, 3)))})
     [note] = inspect(tmp_path)[1]
-    assert "6 images of train are grey and 1 have colours: all get 3 channels" in note
+    assert "6 images of train are grey and 1 has colours: all get 3 channels" in note
     for channels in (1, 3):
         assert inspect(tmp_path, channels=channels)[1] == []
 
@@ -107,14 +107,14 @@ def test_colours_in_test_only_are_noted(tmp_path: Path) -> None:
     write(tmp_path, pictures("train"))
     write(tmp_path, {"test/a/x.png": png(random((6, 5, 3))), "test/b/y.png": png(random((9, 9)))})
     [note] = inspect(tmp_path)[1]
-    assert "1 images of test have colours, and all of train is grey" in note
+    assert "1 image of test has colours, and all of train is grey" in note
 
 
 def test_depths_that_are_mixed_are_counted(tmp_path: Path) -> None:
     write(tmp_path, pictures("train"))
     write(tmp_path, {"train/b/x.png": png(random((6, 5), 65535))})
     [note] = inspect(tmp_path)[1]
-    assert note.startswith("6 images of train have 8 bits and 1 have more: white is")
+    assert note.startswith("6 images of train have 8 bits and 1 has more: white is")
 
 
 def test_images_in_train_and_test_are_noted_whatever_their_format(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_images_in_train_and_test_are_noted_whatever_their_format(tmp_path: Path
     same = random((6, 5), seed=99)
     write(tmp_path, {"train/a/p.png": png(same), "test/b/q.tif": tiff(same)})
     [note] = inspect(tmp_path)[1]
-    assert note.startswith("1 images of test are in train too, such as ")
+    assert note.startswith("1 image of test is in train too, such as ")
     assert f"{tmp_path}/test/b/q.tif and {tmp_path}/train/a/p.png: the accuracy on test is" in note
 
 
@@ -132,10 +132,10 @@ def test_copies_in_train_are_noted_with_their_classes(tmp_path: Path) -> None:
     same = png(random((6, 5), seed=99))
     write(tmp_path, {f"train/a/copy{number}.png": same for number in range(3)})
     [note] = inspect(tmp_path)[1]
-    assert note.startswith("2 images of train are copies of others, such as ")
+    assert note.startswith("2 images of train copy another, such as ")
     write(tmp_path, {"train/b/copy.png": same})
     [note] = inspect(tmp_path)[1]
-    assert note.startswith("3 images of train are copies of others, 1 of them under more than one")
+    assert note.startswith("3 images of train copy another, 1 of them under more than one")
 
 
 def test_equal_bytes_of_another_shape_or_depth_are_no_copies(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_equal_bytes_of_another_shape_or_depth_are_no_copies(tmp_path: Path) -> 
     flat = np.zeros((4, 6), np.uint8)
     write(tmp_path, {"train/a/x.png": png(flat), "train/a/y.png": png(flat.reshape(6, 4))})
     write(tmp_path, {"train/a/z.png": png(np.zeros((4, 3), np.uint16))})
-    assert not any("copies" in note for note in inspect(tmp_path)[1])
+    assert not any("copy" in note or "copies" in note for note in inspect(tmp_path)[1])
 
 
 def test_classes_without_test_images_are_noted(tmp_path: Path) -> None:
@@ -160,14 +160,18 @@ def test_files_that_are_left_out_are_counted(tmp_path: Path) -> None:
     write(tmp_path, {"train/a/x.gif": b"", "train/b/y.gif": b"", "train/b/notes.txt": b""})
     write(tmp_path, {"train/a/.DS_Store": b""})
     [note] = inspect(tmp_path)[1]
-    assert note == "3 files are not named like images and are left out: 2 .gif, 1 .txt"
+    assert note == "3 files are not named like images and left out: 2 .gif, 1 .txt"
+    write(tmp_path, {"test/a/1.png": png(random((6, 5), seed=98)), "test/b/notes.txt": b""})
+    for name in ("a/x.gif", "b/y.gif", "b/notes.txt"):
+        (tmp_path / "train" / name).unlink()
+    assert "1 file is not named like images and left out: 1 .txt" in inspect(tmp_path)[1]
 
 
 def test_files_of_several_pages_are_noted(tmp_path: Path) -> None:
     write(tmp_path, pictures("train"))
     write(tmp_path, {"train/a/x.tif": tiff(random((3, 6, 5)), photometric="minisblack")})
     [note] = inspect(tmp_path)[1]
-    assert note.startswith("1 files hold several images, the first is read: such as ")
+    assert note.startswith("1 file holds several images, of which the first is read: such as ")
 
 
 def test_progress_counts_all_parts(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tunebox.data.image_file import ImageInfo
 from tunebox.data.listing import Item, Listing
 from tunebox.data.pixels import common_bits
 from tunebox.data.read_files import BadFile, Progress, describe_bad_files, read_files
+from tunebox.text import counted
 
 if TYPE_CHECKING:
     from tunebox.data.picture_settings import PictureSettings
@@ -160,8 +161,9 @@ def _depth_notes(settings: PictureSettings, train: Sequence[_Seen]) -> Iterator[
     shallow = sum(one.bits == 8 for one in train)
     if 0 < shallow < len(train):
         yield (
-            f"{shallow:,} images of train have 8 bits and {len(train) - shallow:,} have more: "
-            "white is the largest value that each depth can have"
+            f"{counted(shallow, 'image of train has', 'images of train have')} 8 bits and "
+            f"{counted(len(train) - shallow, 'has', 'have')} more: white is the largest value that "
+            "each depth can have"
         )
     largest = max((one.largest for one in train if one.largest is not None), default=None)
     if settings.bits != "auto" or largest is None:
@@ -184,15 +186,17 @@ def _channel_notes(
     num_colour = len(train) - num_grey
     if settings.channels == "auto" and num_grey and num_colour:
         yield (
-            f"data/channels: {num_grey:,} images of train are grey and {num_colour:,} have "
-            "colours: all get 3 channels; channels: 1 makes all grey"
+            f"data/channels: {counted(num_grey, 'image of train is', 'images of train are')} grey "
+            f"and {counted(num_colour, 'has', 'have')} colours: all get 3 channels; channels: 1 "
+            "makes all grey"
         )
     odd = sum(one.is_grey != (num_colour == 0) for one in test)
     if settings.channels == "auto" and odd and 0 in (num_grey, num_colour):
-        what = "have colours, and all of train is grey" if not num_colour else "are grey"
+        has, have, what = ("is", "are", "grey") if num_colour else ("has", "have", "colours")
+        and_train = "" if num_colour else ", and all of train is grey"
         yield (
-            f"data/channels: {odd:,} images of test {what}: a model gets them with the channels "
-            "of train"
+            f"data/channels: {counted(odd, f'image of test {has}', f'images of test {have}')} "
+            f"{what}{and_train}: a model gets them with the channels of train"
         )
 
 
@@ -200,10 +204,12 @@ def _file_notes(listings: Iterable[Listing], images: Sequence[_Seen]) -> Iterato
     others: Counter[str] = sum((listing.others for listing in listings), Counter())
     if others:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(5))
-        yield f"{others.total():,} files are not named like images and are left out: {kinds}"
+        number = counted(others.total(), "file is", "files are")
+        yield f"{number} not named like images and left out: {kinds}"
     pages = [one.name for one in images if one.info.num_pages > 1]
     if pages:
-        yield f"{len(pages):,} files hold several images, the first is read: such as {pages[0]}"
+        number = counted(len(pages), "file holds", "files hold")
+        yield f"{number} several images, of which the first is read: such as {pages[0]}"
 
 
 def _empty_classes(listing: Listing, test: Sequence[_Seen]) -> Iterator[str]:
@@ -225,8 +231,9 @@ def _copies(train: Sequence[_Seen], test: Sequence[_Seen]) -> Iterator[str]:
     if in_both:
         first, second = in_both[0]
         yield (
-            f"{len(in_both):,} images of test are in train too, such as {second.name} and "
-            f"{first.name}: the accuracy on test is too high by them; remove one of each"
+            f"{counted(len(in_both), 'image of test is', 'images of test are')} in train too, such "
+            f"as {second.name} and {first.name}: the accuracy on test is too high by them; remove "
+            "one of each"
         )
     several = [group for group in by_digest.values() if len(group) > 1]
     if several:
@@ -235,7 +242,7 @@ def _copies(train: Sequence[_Seen], test: Sequence[_Seen]) -> Iterator[str]:
         classes = f", {len(torn):,} of them under more than one class" if torn else ""
         first, second = (torn or several)[0][:2]
         yield (
-            f"{num_copies:,} images of train are copies of others{classes}, such as {second.name} "
-            f"and {first.name}: one may be trained on and the other be validated or tested with; "
-            "remove all but one"
+            f"{counted(num_copies, 'image of train copies', 'images of train copy')} another"
+            f"{classes}, such as {second.name} and {first.name}: one may be trained on and the "
+            "other be validated or tested with; remove all but one"
         )
