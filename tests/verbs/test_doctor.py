@@ -7,9 +7,11 @@ import socket
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.command_line import SEARCH_FILE, free_port, run_tunebox
+from tests.data.image_files import png
 from tests.remote.here import HereHead
 from tunebox.engine.nodes.preparation import (
     describe_differences,
@@ -18,7 +20,7 @@ from tunebox.engine.nodes.preparation import (
 )
 from tunebox.engine.nodes.probes import software
 from tunebox.errors import ClusterError
-from tunebox.verbs.doctor import compare_with_head, examine_from_home
+from tunebox.verbs.doctor import compare_with_head, examine, examine_from_home
 from tunebox.verbs.node_findings import _storage
 
 
@@ -103,6 +105,25 @@ def test_a_folder_that_cannot_be_made_is_a_line(tmp_path: Path) -> None:
     assert (finding.level, finding.what) == ("error", "storage")
     assert f"{tmp_path}/file" in finding.text
     assert finding.text.endswith("make it writable here, or give another --out")
+
+
+@pytest.mark.parametrize("root", ["absent", "."])
+def test_without_ray_this_machine_is_checked(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3"):
+        path = tmp_path / "train" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(np.full((4, 4), len(list(tmp_path.rglob("*.png"))), np.uint8)))
+    data = f"data: {{kind: image_folder, root: {root}, image_size: 4}}\n"
+    text = "".join(line for line in SEARCH_FILE.splitlines(True) if not line.startswith("data"))
+    (tmp_path / "s.yaml").write_text(data + text, encoding="utf-8")
+    monkeypatch.setattr("tunebox.verbs.doctor.store_trouble", lambda uri: None)
+    found = list(examine("s.yaml", tmp_path / "results", "none", None))
+    levels = {finding.what: finding.level for finding in found}
+    assert levels.pop("data") == ("error" if root == "absent" else "ok")
+    assert levels == dict.fromkeys(("versions", "cluster", "node", "storage", "MLflow"), "ok")
 
 
 def test_an_absent_file_is_a_mistake(tmp_path: Path) -> None:

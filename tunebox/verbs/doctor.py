@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tunebox.data.settings import DataSettings
 from tunebox.errors import ClusterError, DataError
 from tunebox.spec.load import load_spec
+from tunebox.spec.search_settings import IN_PROCESS
 from tunebox.tracking.reasons import store_trouble
 from tunebox.tracking.stores import public_uri, resolve_tracking_uri
 from tunebox.verbs.data_check import data_are_here
@@ -30,7 +31,7 @@ def examine(
     Args:
         file: A search file whose data are checked on every node; None checks none.
         out: The folder of all searches.
-        address: Address of a Ray cluster, as for a search.
+        address: Address of a Ray cluster, as for a search; ``none`` for a search without Ray.
         tracking_uri: Address of MLflow, as for a search.
         progress: Called with the number of images that are read, and of all images.
 
@@ -42,17 +43,21 @@ def examine(
     from tunebox.engine.nodes.cluster import connect
     from tunebox.engine.nodes.preparation import describe_software
     from tunebox.engine.nodes.probes import software
-    from tunebox.verbs.node_findings import check_cluster
+    from tunebox.verbs.node_findings import check_cluster, check_this_machine
 
     yield Finding("ok", "versions", describe_software(software()))
     if data is not None and data_are_here(data):
         yield from _inspect(data, progress)
-    try:
-        with connect(address) as cluster:
-            yield Finding("ok", "cluster", cluster)
-            yield from check_cluster(out, data)
-    except ClusterError as error:
-        yield Finding("error", "cluster", str(error))
+    if address == IN_PROCESS:
+        yield Finding("ok", "cluster", "none: trials run in the process of the search, without Ray")
+        yield from check_this_machine(out, data)
+    else:
+        try:
+            with connect(address) as cluster:
+                yield Finding("ok", "cluster", cluster)
+                yield from check_cluster(out, data)
+        except ClusterError as error:
+            yield Finding("error", "cluster", str(error))
     trouble = store_trouble(uri)
     if trouble is None:
         yield Finding("ok", "MLflow", public_uri(uri))

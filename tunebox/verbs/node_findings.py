@@ -1,16 +1,18 @@
 """Findings of ``tunebox doctor`` about a cluster and its nodes."""
 
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tunebox.data.read_files import num_cores
 from tunebox.data.settings import DataSettings, check_data
 from tunebox.engine.nodes import probes
 from tunebox.engine.nodes.nodes import Node, NodeResult, alive_nodes, run_on_nodes
 from tunebox.engine.nodes.preparation import describe_differences, missing_packages
 from tunebox.engine.nodes.probes import NodeFacts
 from tunebox.engine.nodes.shared_folder import storage_errors
-from tunebox.errors import describe_os_error
+from tunebox.errors import DataError, describe_os_error
 from tunebox.verbs.findings import Finding, Level
 
 _TIMEOUT_SECONDS = 90.0
@@ -33,6 +35,24 @@ def check_cluster(out: Path, data: DataSettings | None) -> Iterator[Finding]:
     yield from _clocks(nodes)
     if data is not None and data.code is None:
         yield from _data(nodes, data)
+
+
+def check_this_machine(out: Path, data: DataSettings | None) -> Iterator[Finding]:
+    """Check what a search without Ray needs: GPUs, the output folder, and the data.
+
+    Args:
+        out: Output folder of all searches.
+        data: Data settings to check; None checks none. Nothing is downloaded.
+    """
+    facts = probes.node_facts()
+    has = {"CPU": float(num_cores()), "GPU": float(len(facts["gpus"]))}
+    yield _node(NodeResult(Node("", socket.gethostname(), has), facts, None))
+    yield from _storage([], out)
+    if data is not None and data.code is None:
+        try:
+            data.check()
+        except DataError as error:
+            yield Finding("error", "data", str(error))
 
 
 def _node(result: NodeResult[NodeFacts]) -> Finding:
@@ -101,7 +121,8 @@ def _storage(nodes: Sequence[Node], out: Path) -> list[Finding]:
         )
         for node, reason in errors.items()
     ]
-    return findings or [Finding("ok", "storage", f"{out} is read and written by every node")]
+    where = "by every node" if nodes else "here"
+    return findings or [Finding("ok", "storage", f"{out} is read and written {where}")]
 
 
 def _clocks(nodes: Sequence[Node]) -> list[Finding]:
