@@ -23,11 +23,6 @@ def printable(text: str) -> str:
 
 
 def counted(number: int, one: str, several: str) -> str:
-    """Return the number before ``one`` or ``several``, whichever agrees with it."""
-    return f"{number:,} {one if number == 1 else several}"
-
-
-def counted(number: int, one: str, several: str) -> str:
     """Return the number, followed by the words that agree with it."""
     return f"{number:,} {one if number == 1 else several}"
 

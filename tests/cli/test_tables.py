@@ -8,6 +8,7 @@ from rich.table import Table
 from tests.records.make_log import CLEAN, LOSS, NOISY, OBJECTIVES, make_report, make_trial
 from tests.spec.make_spec import FIXED_FILE, spec_of
 from tunebox.cli.tables import (
+    class_table,
     comparison_table,
     describe_settings,
     evaluation_table,
@@ -98,8 +99,19 @@ def test_evaluation_has_a_line_for_each_number_and_a_dash_without_a_loss() -> No
         RobustnessRow("certified", "radius", 0.0, 0.5, None),
     ]
     summary = CurvatureSummary(3, 1.0, 1.0, 0.5, 2.0)
-    report = RobustnessReport(rows, summary, {"mean_corruption_error": 0.25})
+    report = RobustnessReport(
+        rows, summary, {"mean_corruption_error": 0.25}, {"dog": 0.75, "cat": 0.5}
+    )
     lines = printed(evaluation_table(report, "A model"))
     assert ["clean", "-", "90.00", "%", "0.2500"] in lines
     assert ["certified", "radius", "0", "50.00", "%", "-"] in lines
     assert ["mean_corruption_error", "0.25"] in printed(numbers_table(report))
+
+
+def test_classes_are_listed_from_the_lowest_accuracy() -> None:
+    by_class = {"dog": 0.75, "cat": 0.5, "a\x1b[31m": 1.0}
+    report = RobustnessReport([], CurvatureSummary(1, 0.0, 0.0, 0.0, 0.0), {}, by_class)
+    table = class_table(report)
+    names = [getattr(cell, "plain", cell) for cell in table.columns[0].cells]
+    assert names == ["cat", "dog", "a\\x1b[31m"]
+    assert list(table.columns[1].cells) == ["50.00 %", "75.00 %", "100.00 %"]

@@ -15,7 +15,13 @@ from tunebox.noise.gaussian import GaussianSettings
 from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.spec.trial_config import TrialConfig
 from tunebox.training import evaluate
-from tunebox.training.evaluate import Evaluator, accuracy_and_loss, clean_batches, noisy_batches
+from tunebox.training.evaluate import (
+    Evaluator,
+    accuracy_and_loss,
+    accuracy_by_class,
+    clean_batches,
+    noisy_batches,
+)
 from tunebox.training.robustness import evaluate_robustness
 from tunebox.training.trial_run import TrialRun
 
@@ -71,6 +77,22 @@ def test_values_against_a_plain_computation(parts: TrainingParts, model: Classif
     own = logits.softmax(dim=1)[torch.arange(len(labels)), labels]
     assert accuracy == (logits.argmax(dim=1) == labels).double().mean().item()
     assert loss == pytest.approx(-own.log().mean().item(), rel=1e-6)
+
+
+def test_accuracy_by_class_is_that_of_the_images_of_each_class_alone(
+    parts: TrainingParts, model: Classifier
+) -> None:
+    images = parts.validation.select(torch.nonzero(parts.validation.labels != 3).flatten())
+    found = accuracy_by_class(model, images, clean_batches(images, 50))
+    with torch.no_grad():
+        chosen = model.eval()(images.images.float() / 255).argmax(dim=1)
+    names = images.class_names or tuple(map(str, range(images.num_classes)))
+    expected = {
+        name: (chosen[images.labels == label] == label).double().mean().item()
+        for label, name in enumerate(names)
+        if label != 3  # without an image
+    }
+    assert found == pytest.approx(expected)
 
 
 def test_evaluation_changes_nothing_in_the_model(parts: TrainingParts, model: Classifier) -> None:

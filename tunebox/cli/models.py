@@ -159,7 +159,7 @@ def evaluate(
 
     Example: tunebox evaluate exported/0042
     """
-    from tunebox.cli.tables import evaluation_table, numbers_table
+    from tunebox.cli.tables import class_table, evaluation_table, numbers_table
 
     console = make_console()
     result = tunebox.evaluate(
@@ -175,6 +175,7 @@ def evaluate(
         reference=reference,
     )
     console.print(evaluation_table(result.report, f"{folder} on the test set"))
+    console.print(class_table(result.report))
     if result.report.numbers:
         console.print(numbers_table(result.report))
     for path in result.files:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tunebox.cli.confirm_tables import confirmed_table, describe_confirmed
 from tunebox.cli.front_table import print_front
@@ -16,7 +17,7 @@ from tunebox.reports.methods import without_branches
 from tunebox.spec.search_settings import default_out
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Values
-from tunebox.text import shell_command
+from tunebox.text import printable, shell_command
 
 if TYPE_CHECKING:
     from tunebox.training.robustness import RobustnessReport
@@ -119,6 +120,16 @@ def evaluation_table(report: "RobustnessReport", title: str) -> Table:
         f"{curvature.median:.4g}, 5 % {curvature.quantile_05:.4g}, 95 % {curvature.quantile_95:.4g}"
     )
     table.caption_justify = "left"
+    return table
+
+
+def class_table(report: "RobustnessReport") -> Table:
+    """Return the accuracy on clean images of each class, lowest first."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    table.add_column("accuracy", justify="right")
+    for name, value in sorted(report.by_class.items(), key=lambda item: item[1]):
+        table.add_row(Text(printable(name)), format_metric("clean_accuracy", value))
     return table
 
 

@@ -23,6 +23,11 @@ def accuracy(predictions: Sequence[Prediction]) -> Tensor:
 
 def worst_class_accuracy(predictions: Sequence[Prediction]) -> Tensor:
     """Return the lowest accuracy of a class, float64; classes without an image do not count."""
+    return class_accuracies(predictions).nan_to_num(nan=1.0).min()
+
+
+def class_accuracies(predictions: Sequence[Prediction]) -> Tensor:
+    """Return the accuracy of each class, ``(K,)`` float64; NaN for a class without an image."""
     import torch
 
     correct = torch.cat([logits.argmax(dim=1) == labels for logits, labels in predictions])
@@ -31,7 +36,7 @@ def worst_class_accuracy(predictions: Sequence[Prediction]) -> Tensor:
     zeros = torch.zeros(num_classes, dtype=torch.float64, device=labels.device)
     hits = zeros.index_add(0, labels, correct.double())
     counts = zeros.index_add(0, labels, torch.ones_like(labels, dtype=torch.float64))
-    return torch.where(counts > 0, hits / counts.clamp_min(1), 1.0).min()
+    return hits / counts  # 0 / 0 is NaN
 
 
 METRICS = (

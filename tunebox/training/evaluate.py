@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tunebox.data.image_set import to_unit_range
 from tunebox.data.stored_set import AnyImageSet
-from tunebox.metrics.accuracy import accuracy
+from tunebox.metrics.accuracy import accuracy, class_accuracies
 from tunebox.metrics.cross_entropy import cross_entropy
 from tunebox.metrics.settings import ModelMetricSettings
 from tunebox.models.base import Classifier
@@ -72,6 +72,24 @@ def accuracy_and_loss(model: Classifier, batches: Iterable[Batch]) -> tuple[floa
     """
     share, loss = computed(model, batches, [accuracy, cross_entropy])
     return share, loss
+
+
+def accuracy_by_class(
+    model: Classifier, images: AnyImageSet, batches: Iterable[Batch]
+) -> dict[str, float]:
+    """Return the share of correct predictions by the name of the class, without empty classes.
+
+    Args:
+        model: In evaluation mode and float32 for this, whatever the training used.
+        images: Their class names are used, or the numbers if they have none.
+        batches: Of these images, perturbed or not.
+    """
+    device = model.mean.device
+    with torch.inference_mode(), evaluation_mode(model), full_float32(device):
+        predictions = [(model(batch), labels) for batch, labels in _parts(batches, device)]
+        values = class_accuracies(predictions).tolist()
+    names = images.class_names or tuple(map(str, range(len(values))))
+    return {name: value for name, value in zip(names, values, strict=True) if not math.isnan(value)}
 
 
 def computed(

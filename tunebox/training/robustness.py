@@ -34,6 +34,7 @@ from tunebox.training.curvature import curvature
 from tunebox.training.evaluate import (
     Evaluator,
     accuracy_and_loss,
+    accuracy_by_class,
     clean_batches,
     evenly,
     noisy_batches,
@@ -70,11 +71,14 @@ class RobustnessReport:
         rows: One for each perturbation and strength.
         curvature: Of the loss around images.
         numbers: Single numbers of what was included, by name.
+        by_class: Accuracy on clean images, 0 to 1, by the name of the class; none for a class
+            without an image.
     """
 
     rows: list[RobustnessRow]
     curvature: CurvatureSummary
     numbers: dict[str, float]
+    by_class: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,8 @@ def evaluate_robustness(
     others, numbers = _extra_rows(model, test, more, seed, _smoothing_std(evaluation))
     if "correct_times" in more.parts:
         numbers |= correct_times_numbers(model, few, curvatures.numpy(), seed)
-    return RobustnessReport([*rows, *others], summarize_curvature(curvatures), numbers)
+    by_class = accuracy_by_class(model, test, clean_batches(test, _BATCH_SIZE))
+    return RobustnessReport([*rows, *others], summarize_curvature(curvatures), numbers, by_class)
 
 
 def _extra_rows(

@@ -1,5 +1,6 @@
 """``tunebox evaluate``: measure an exported model on the test set, which no search reads."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tunebox.records.evaluation_table import (
     read_evaluation_table,
     write_evaluation_table,
 )
+from tunebox.records.files import write_text
 from tunebox.records.model_folder import exported_spec, load_classifier, origin_of
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.test_looks import add_look, describe_looks, read_looks
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from tunebox.data.stored_set import AnyImageSet
     from tunebox.models.trained import ModelFormat
     from tunebox.training.robustness import RobustnessReport
+
+
+BY_CLASS_FILE = "accuracy_by_class.json"  # class names to accuracies on clean test images
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,9 @@ def _record(
         write_evaluation_table(folder, report.rows),
         write_evaluation_picture(folder, report.rows),
     ]
+    by_class = folder / BY_CLASS_FILE
+    write_text(by_class, json.dumps(report.by_class, indent=1) + "\n")
+    files.append(by_class)
     curvature = {f"curvature/{name}": value for name, value in asdict(report.curvature).items()}
     extra = curvature | report.numbers
     try:
