@@ -19,8 +19,8 @@ class SearchMethod(ABC):
     """The decisions of a search, as functions of its events: no Ray, no clock, no file.
 
     ``suggest``, ``expected_gain``, ``choose_paused``, ``choose_superfluous`` and ``why_stopped``
-    change nothing. The other calls come in the order in which things happened, so that a resumed search decides as the
-    search did.
+    change nothing. The other calls come in the order in which things happened, so that a resumed
+    search decides as the search did.
 
     Attributes:
         rungs: Epochs at which a trial may end or pause unless it fails, ascending.

@@ -110,9 +110,9 @@ class SearchSettings(Settings):
         Field(
             None,
             description="Ends the search early: hypervolume_stalls {trials: 20, tolerance: 0.001} "
-            "when the last 20 trials have raised the hypervolume by less than 0.1 %; with `sampler` "
-            "gp also expected_gain 0.001 when 100 epochs more are expected to raise it by less than "
-            "0.1 %.",
+            "when the last 20 trials have raised the hypervolume by less than 0.1 %; with "
+            "`sampler` gp also expected_gain: 0.001 when 100 epochs more are expected to raise it "
+            "by less than 0.1 %.",
         )
     )
     repeats: Annotated[int, Option(resumable=True, default="none")] = Field(
