@@ -81,12 +81,16 @@ def table(searches: Mapping[str, list[Played]], budget: int) -> list[str]:
 
 def level_of_peers(searches: Mapping[str, list[Played]]) -> float | None:
     """Return the largest median share that a peer has at its end, None without a peer."""
-    ends = [
-        statistics.median(float(one.shares[-1]) for one in played)
+    ends = median_ends(searches)
+    return max((end for name, end in ends.items() if OURS not in name), default=None)
+
+
+def median_ends(searches: Mapping[str, list[Played]]) -> dict[str, float]:
+    """Return the median share that each method has at its end."""
+    return {
+        name: statistics.median(float(one.shares[-1]) for one in played)
         for name, played in searches.items()
-        if OURS not in name
-    ]
-    return max(ends, default=None)
+    }
 
 
 def row(played: Sequence[Played], budget: int, level: float | None) -> list[str]:

@@ -197,6 +197,9 @@ class _Timed(SearchMethod):
     def report(self, trial_id: str, epoch: int, metrics: Mapping[str, float]) -> Verdict:
         return self._method.report(trial_id, epoch, metrics)
 
+    def expected_gain(self, values: Values) -> float | None:
+        return self._method.expected_gain(values)
+
     def choose_paused(self) -> str | None:
         return self._method.choose_paused()
 

@@ -14,8 +14,9 @@ quartiles over seeds), and the median epochs spent when it reached 95 and 99 %.
 With ``--smooth`` or ``--lcbench`` the searches run on problems of which the truth is known
 (`benchmarks.smooth` and `benchmarks.lcbench`). Printed is the share of the true front's
 hypervolume, for problems with noise that of the front which the search would print, and the epochs
-spent when it reached what the best peer has at its end. Peers are all searches without tunebox in
-their name.
+spent when it reached what the best peer has at its end, and 99 % of it. Peers are all searches
+without tunebox in their name. With three problems or more, the average ranks of the searches
+follow, with a test of whether they differ (`benchmarks.ranks`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import known_truth, lcbench
+from benchmarks import known_truth, lcbench, ranks
 from benchmarks.peers import METHODS
 from benchmarks.problems import Problem
 from benchmarks.recordings import RECORDINGS, load_recording, table_line
@@ -49,8 +50,9 @@ def main() -> None:
     arguments = parse_arguments()
     methods = [name for name in METHODS if any(part in name for part in arguments.methods or [""])]
     if arguments.smooth is not None or arguments.lcbench is not None:
-        for problem in known_problems(arguments):
-            print_comparison(problem, methods, arguments)
+        problems = known_problems(arguments)
+        ends = [print_comparison(problem, methods, arguments) for problem in problems]
+        print("\n".join(["", *ranks.describe(ends)]))
         return
     with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
         for folder in arguments.recordings:
@@ -97,7 +99,10 @@ def known_problems(arguments: argparse.Namespace) -> Iterator[Problem]:
             yield smooth_problem(folder)
 
 
-def print_comparison(problem: Problem, methods: list[str], arguments: argparse.Namespace) -> None:
+def print_comparison(
+    problem: Problem, methods: list[str], arguments: argparse.Namespace
+) -> dict[str, float]:
+    """Print the table of a problem, and return the median share of each method at its end."""
     budget = arguments.budget * problem.max_epochs
     searches = known_truth.compare(
         problem,
@@ -116,6 +121,7 @@ def print_comparison(problem: Problem, methods: list[str], arguments: argparse.N
     print()
     for line in known_truth.table(searches, budget):
         print(line, flush=True)
+    return known_truth.median_ends(searches)
 
 
 def print_table(

@@ -111,6 +111,18 @@ def test_front_as_data() -> None:
     assert front_data("x", log_of())["front"] == []
 
 
+def test_what_the_model_expects_is_printed() -> None:
+    log = log_of(*(make_trial(f"{number}", 0.5, 0.6) for number in range(8)))
+    assert front_data("x", log)["expected_gain"] is None
+    for trial in log.trials.values():
+        trial.expected_gain = 0.001
+    assert front_data("x", log)["expected_gain"] == pytest.approx(0.001)
+    file = io.StringIO()
+    print_front(Console(file=file, width=100, markup=False), "made-1", log)
+    said = "The model expects 100 epochs more to raise the hypervolume 0.25 by 0.001 (0.004 of it)."
+    assert said in file.getvalue()
+
+
 def test_front_is_printed_with_its_plot() -> None:
     file = io.StringIO()
     print_front(Console(file=file, width=80, markup=False), "made-1", make_log(30))

@@ -117,6 +117,36 @@ def test_only_what_can_be_on_the_front_counts() -> None:
     assert budget.spent(0.0) is not None
 
 
+def test_ends_when_the_model_expects_less_than_a_share_of_the_hypervolume() -> None:
+    log = TrialLog(OBJECTIVES)
+    search = SearchSettings(sampler="gp", stop_when=StopWhen(expected_gain=0.1))
+    budget = Budget(search, log)
+    # the hypervolume is 0.5 * 0.5 from the first end on; the mean of eight gains is compared
+    gains = [None, *[0.04] * 4, 0.01, 0.01, 0.01, 0.02, 0.0, 0.08, 0.0]
+    spent = []
+    for number, gain in enumerate(gains):
+        trial = make_trial(f"{number}", 0.5, 0.6)
+        trial.expected_gain = gain
+        log.trials[trial.trial_id] = trial
+        budget.ended(trial)
+        spent.append(budget.spent(0.0))
+    assert [reason is not None for reason in spent] == [False] * 9 + [True, False, True]
+    assert spent[9] == (
+        "100 epochs more are expected to raise the hypervolume 0.25 by 0.021, less than 0.1 of it"
+    )
+    assert budget.go_on() == "with stop_when changed or taken out in its search.yaml"
+
+
+def test_nothing_expected_ends_no_search_without_a_front() -> None:
+    log = TrialLog(OBJECTIVES)
+    budget = Budget(SearchSettings(sampler="gp", stop_when=StopWhen(expected_gain=0.1)), log)
+    for number in range(9):
+        trial = log.trials[f"{number}"] = TrialRecord(f"{number}", {}, 0.0, TrialState.FAILED)
+        trial.expected_gain = 0.0
+        budget.ended(trial)
+    assert budget.spent(0.0) is None
+
+
 def resumed(ends: list[TrialState], **settings: Any) -> Budget:
     """The budget of a search whose journal has trials of four epochs, all equally good."""
     spec = spec_from_source(parse_yaml(SEARCH_FILE, "made.yaml"), settings)

@@ -127,6 +127,14 @@ def test_beyond_the_most_trials_tpe_suggests(monkeypatch: pytest.MonkeyPatch) ->
     assert sampler.ask("next") == sampler._tpe.ask("next")
 
 
+def test_better_settings_are_expected_to_gain_more() -> None:
+    sampler = GpSampler(line(), (1, 2), np.full(2, 2.0), seed=0)
+    for number in range(FIRST_TRIALS + 4):
+        run_trial(sampler, f"{number}")
+    good = sampler.gain_of_new({"x": 0.25, "y": 0.7})
+    assert good > sampler.gain_of_new({"x": 0.95, "y": 0.05}) >= 0
+
+
 def test_an_earlier_search_is_learnt_from_at_once() -> None:
     sampler = GpSampler(line(), (1, 2), np.full(2, 2.0), seed=0)
     generator, known = np.random.default_rng(0), []

@@ -12,7 +12,15 @@ from tests.decisions.test_state import commands_of, told
 from tests.engine.made_executor import MadeExecutor, Written
 from tests.engine.make_search import make_spec
 from tunebox.decisions import model_scheduler
-from tunebox.decisions.events import Ended, Event, Paused, Promoted, Reported, SearchEnded
+from tunebox.decisions.events import (
+    Ended,
+    Event,
+    Paused,
+    Planned,
+    Promoted,
+    Reported,
+    SearchEnded,
+)
 from tunebox.decisions.gp_sampler import GpSampler
 from tunebox.decisions.method import Verdict
 from tunebox.decisions.model_scheduler import ModelScheduler
@@ -22,6 +30,7 @@ from tunebox.decisions.trials import TrialState
 from tunebox.engine.drive import Outcome, drive
 from tunebox.pareto.objectives import FloatArray
 from tunebox.pareto.rungs import Ladder
+from tunebox.spec.search_settings import StopWhen
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.spec.space import Scalar, Values
 
@@ -186,6 +195,29 @@ def test_a_killed_search_ends_as_the_search_that_was_not(killed_after: int) -> N
     resumed = Written()
     drive(state, MadeExecutor(1), [resumed])
     assert told([*cut, *resumed.events]) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("early_model")
+@pytest.mark.parametrize("scheduler", ["ladder", "model"])
+def test_a_search_that_expects_too_little_ends_and_a_resume_ends_it_too(scheduler: str) -> None:
+    plain = spec_of(trials=60, scheduler=scheduler)
+    rule = {"stop_when": StopWhen(expected_gain=0.5)}
+    spec = dataclasses.replace(plain, search=plain.search.model_copy(update=rule))
+    outcome, events = run(spec)
+    assert outcome.reason.startswith("100 epochs more are expected to raise the hypervolume")
+    gain = outcome.log.expected_gain()
+    assert gain is not None
+    assert 0 <= gain < 0.5 * outcome.log.hypervolume()
+    planned = [event.expected_gain for event in events if isinstance(event, Planned)]
+    assert planned[0] is None  # there was no model
+    assert planned[-1] is not None
+    state = SearchState.of(spec)
+    for event in events:
+        state.apply(event)
+        if not isinstance(event, SearchEnded | Ended):
+            last = state.budget.spent(0.0)
+    assert last == outcome.reason
 
 
 @pytest.mark.slow

@@ -97,6 +97,15 @@ def test_what_a_trial_took_is_kept_where_it_was_measured(path: Path) -> None:
     assert b"memory" not in path.read_bytes().splitlines()[1]
 
 
+def test_what_a_trial_was_expected_to_gain_is_kept(path: Path) -> None:
+    planned = [Planned("0000", {"a": 1}, 7), Planned("0001", {"a": 2}, 8, 0.1 + 0.2)]
+    writer = begun(path)
+    for event in planned:
+        writer.on(event)
+    assert read_journal(path).events[1:] == planned
+    assert b"expected_gain" not in path.read_bytes().splitlines()[2]
+
+
 def test_settings_keep_their_types_and_floats_every_bit(path: Path) -> None:
     settings = {"a": True, "b": None, "c": 3, "d": 0.1 + 0.2, "e": "1e3", "f": 1.0}
     writer = begun(path)

@@ -32,6 +32,7 @@ def test_a_log_comes_back_as_it_was_written(folder: SearchFolder, seed: int) -> 
     log.trials["t001"].history[-1].metrics["train_loss"] = math.inf
     log.trials["t002"].history[0].metrics["train_stability"] = 0.25  # only this trial has it
     log.trials["t003"].history.clear()
+    log.trials["t004"].expected_gain = 0.25  # the model said it of this one
     write_tables(folder, log, LEAVES)
     back = read_log(folder)
     assert back.trials == log.trials

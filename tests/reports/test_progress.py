@@ -100,6 +100,18 @@ def test_plain_line_where_there_is_no_terminal(clock: Clock) -> None:
     assert watched.text.count("\n") == 1
 
 
+def test_what_the_model_expects_follows_the_hypervolume(clock: Clock) -> None:
+    watched = Watched(is_terminal=False)
+    for number in range(8):
+        trial_id = f"{number}"
+        watched.happen(Planned(trial_id, {}, None, 0.001 * number))
+        watched.happen(Started(trial_id, 0.0))
+        watched.happen(Reported(trial_id, make_report(1, 0.5, 0.6), None))
+        watched.happen(Ended(trial_id, TrialState.STOPPED, None, 0.0))
+    watched.progress.on(SearchEnded(1.0, interrupted=False))
+    assert "hypervolume 0.2500 (+0.0035 expected of 100 epochs more), time left" in watched.text
+
+
 def test_last_state_is_printed(clock: Clock) -> None:
     watched = Watched(is_terminal=False)
     watched.run_some()

@@ -27,6 +27,20 @@ def test_the_model_decides_with_its_own_sampler_only() -> None:
         SearchSettings(scheduler="model")
 
 
+def test_what_is_expected_ends_a_search_with_a_model_only() -> None:
+    rule = {"stop_when": {"expected_gain": 0.001}}
+    found = SearchSettings.model_validate({"sampler": "gp", **rule}).stop_when
+    assert found is not None
+    assert (found.expected_gain, found.hypervolume_stalls) == (0.001, None)
+    with pytest.raises(ValidationError, match="expected_gain is what the model of sampler: gp exp"):
+        SearchSettings.model_validate(rule)
+
+
+def test_stop_when_needs_a_rule() -> None:
+    with pytest.raises(ValidationError, match="give hypervolume_stalls or expected_gain"):
+        SearchSettings.model_validate({"stop_when": {}})
+
+
 @pytest.mark.parametrize("gpus", [1.5, 2.0, 8.0])
 def test_a_trial_has_at_most_one_gpu(gpus: float) -> None:
     message = f"a trial trains on one GPU, the others would be idle, got {gpus:g}: give 1"

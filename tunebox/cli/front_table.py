@@ -9,6 +9,7 @@ from rich.text import Text
 from tunebox.decisions.confirmed import Confirmed
 from tunebox.decisions.trials import TrialLog, TrialRecord
 from tunebox.records.export import knee
+from tunebox.reports.expected_gain import describe_expected_gain
 from tunebox.reports.format import format_estimate, format_metric, short_value
 from tunebox.reports.front_text import front_text
 from tunebox.reports.methods import branch_path, method_of, short_names, without_branches
@@ -36,6 +37,9 @@ def print_front(
     drawn = front_text(log, name, width=min(_PLOT_WIDTH, console.width))
     if drawn:
         console.print(Text(f"\n{printable_lines(drawn)}"), soft_wrap=True)
+    expected = describe_expected_gain(log)
+    if expected:
+        console.print(Text(f"\n{expected}"))
     if confirmed is None and log.front():
         console.print(Text(f"\n{describe_one_seed(log)}"))
 
@@ -101,6 +105,7 @@ def front_data(name: str, log: TrialLog) -> dict[str, Any]:
         "search": name,
         "trials": len(log.trials),
         "hypervolume": log.hypervolume(),
+        "expected_gain": log.expected_gain(),
         "knee": knee(log, front).trial_id if front else None,
         "front": [
             {

@@ -4,7 +4,7 @@ import math
 
 from tunebox.decisions.trials import TrialLog, TrialRecord
 from tunebox.pareto.hypervolume import RunningHypervolume
-from tunebox.spec.search_settings import SearchSettings
+from tunebox.spec.search_settings import HypervolumeStalls, SearchSettings
 
 
 class Budget:
@@ -16,7 +16,9 @@ class Budget:
     ``hypervolume_stalls`` compares the hypervolume ``h`` of the front of all trials that have
     ended with ``g``, that of the front ``trials`` ends before: it stalls when
     ``h < (1 + tolerance) * g``. It cannot stall before ``trials + 1`` trials have ended, nor while
-    the front has no hypervolume. The number of trials is limited elsewhere.
+    the front has no hypervolume. ``expected_gain`` ends the search when the next hundred epochs are
+    expected to add less than that share of ``h`` (`TrialLog.expected_gain`). The number of trials
+    is limited elsewhere.
     """
 
     def __init__(self, search: SearchSettings, log: TrialLog) -> None:
@@ -46,7 +48,7 @@ class Budget:
                 least = math.ceil(self._epochs / search.share_of_trials - 1e-6)
                 return f"with --epochs N, N above {least}, of which the repeats get a part"
             return f"with --epochs N, N above the {self._epochs} that are spent"
-        if self._stalls() is not None:
+        if self._gains_too_little() is not None:
             return "with stop_when changed or taken out in its search.yaml"
         if seconds is not None:
             return f"goes on for {seconds:g} s, or --time-budget SECONDS"
@@ -61,12 +63,26 @@ class Budget:
             return f"the budget of {search.epochs} epochs is spent{rest}"
         if most_seconds is not None and seconds >= most_seconds:
             return f"the time budget of {search.time_budget:g} s is spent{rest}"
-        return self._stalls()
+        return self._gains_too_little()
 
-    def _stalls(self) -> str | None:
-        if self._search.stop_when is None:
+    def _gains_too_little(self) -> str | None:
+        rules = self._search.stop_when
+        if rules is None:
             return None
-        rule = self._search.stop_when.hypervolume_stalls
+        stalls, least = rules.hypervolume_stalls, rules.expected_gain
+        reason = None if stalls is None else self._stalls(stalls)
+        return reason if reason or least is None else self._promises_less_than(least)
+
+    def _promises_less_than(self, least: float) -> str | None:
+        reached, gain = self._volumes[-1], self._log.expected_gain()
+        if gain is None or gain >= least * reached:
+            return None
+        return (
+            f"100 epochs more are expected to raise the hypervolume {reached:.4g} by {gain:.2g}, "
+            f"less than {least:g} of it"
+        )
+
+    def _stalls(self, rule: HypervolumeStalls) -> str | None:
         if len(self._volumes) > rule.trials:
             before = self._volumes[-1 - rule.trials]
             if self._volumes[-1] < (1 + rule.tolerance) * before:

@@ -17,6 +17,7 @@ from tunebox.spec.search_settings import SearchSettings
 from tunebox.spec.space import Space, Values
 
 if TYPE_CHECKING:
+    from tunebox.decisions.gp_sampler import GpSampler
     from tunebox.decisions.model_scheduler import ModelScheduler
 
 _NO_CONSTRAINTS = Constraints()
@@ -51,6 +52,7 @@ class Decisions(SearchMethod):
         self._constraints = constraints
         self._start = tuple(start)
         self._num_trials = 0
+        self._model: GpSampler | None = None
         self._scheduler: ModelScheduler | None = None
         self._max_epochs = search.max_epochs
         self._ladder = Ladder(
@@ -79,7 +81,7 @@ class Decisions(SearchMethod):
         from tunebox.decisions import gp_sampler, model_scheduler  # SciPy is slow to import
 
         is_scheduler = search.scheduler == "model"
-        self._sampler = sampler = gp_sampler.GpSampler(
+        self._sampler = self._model = sampler = gp_sampler.GpSampler(
             space,
             self.rungs,
             self._objectives.reference_costs,
@@ -100,6 +102,12 @@ class Decisions(SearchMethod):
         """
         given = self._start[self._num_trials] if self._num_trials < len(self._start) else {}
         return self._sampler.ask(trial_id, given)
+
+    def expected_gain(self, values: Values) -> float | None:
+        """Return the hypervolume that a full training is expected to add, None without a model."""
+        if self._model is None or not self._model.is_modelled:
+            return None
+        return self._model.gain_of_new(values)
 
     def adopt(self, trial_id: str, values: Values) -> None:
         """Record the next trial with its settings."""

@@ -28,6 +28,7 @@ class Planned:
     trial_id: str
     settings: Values
     seed: int | None = None  # of the training; None: that of the search
+    expected_gain: float | None = None  # of hypervolume, a hundred epochs; None without a model
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,19 @@ def apply_to_log(log: TrialLog, event: Event) -> None:
             return
         case SearchEnded() | Promoted():
             return
-        case Planned(trial_id, settings, seed):
+        case Planned(trial_id, settings, seed, gain):
             log.planned[trial_id] = settings
+            if gain is not None:
+                log.expected_gains[trial_id] = gain
             if seed is not None:
                 log.seeds[trial_id] = seed
             return
         case Started(trial_id, time):
             seed = log.seeds.get(trial_id)
-            fresh = TrialRecord(trial_id, log.planned[trial_id], start_time=time, seed=seed)
+            gain = log.expected_gains.get(trial_id)
+            fresh = TrialRecord(
+                trial_id, log.planned[trial_id], start_time=time, seed=seed, expected_gain=gain
+            )
             record = log.trials.setdefault(trial_id, fresh)
             record.state, record.end_time = TrialState.RUNNING, None
             return

@@ -64,6 +64,7 @@ class GpSampler:
         self._num_trials = 0
         self._num_changes = 0  # of what a suggestion depends on
         self._found: tuple[object, FloatArray, float] | None = None
+        self._known: tuple[int, Outlook] | None = None  # after so many changes
         self._numbers: dict[str, int] = {}  # of the trials of this search, in the model
 
     def ask(self, trial_id: str, given: Mapping[str, Scalar] | None = None) -> Values:
@@ -94,7 +95,7 @@ class GpSampler:
 
     def gain_of_new(self, values: Values) -> float:
         """Return what a new trial is expected to gain, in the product of the objectives' units."""
-        scores = self._model.scores(self._model.outlook(), self._cube.quantiles(values)[None])
+        scores = self._model.scores(self._outlook(), self._cube.quantiles(values)[None])
         return max(0.0, float(scores[0]))
 
     def gains_of(self, trial_ids: Sequence[str]) -> list[float]:
@@ -164,8 +165,13 @@ class GpSampler:
     def _best(self, given: Mapping[str, Scalar]) -> tuple[FloatArray, float]:
         key = (self._num_changes, tuple(sorted(given.items())))
         if self._found is None or self._found[0] != key:
-            self._found = key, *self._search(self._model.outlook(), given)
+            self._found = key, *self._search(self._outlook(), given)
         return self._found[1:]
+
+    def _outlook(self) -> Outlook:
+        if self._known is None or self._known[0] != self._num_changes:
+            self._known = self._num_changes, self._model.outlook()
+        return self._known[1]
 
     def _search(self, outlook: Outlook, given: Mapping[str, Scalar]) -> tuple[FloatArray, float]:
         """Return the quantiles and the score of the best of all candidates."""

@@ -18,9 +18,9 @@ class Verdict(Enum):
 class SearchMethod(ABC):
     """The decisions of a search, as functions of its events: no Ray, no clock, no file.
 
-    ``suggest``, ``choose_paused``, ``choose_superfluous`` and ``why_stopped`` change nothing. The
-    other calls come in the order in which things happened, so that a resumed search decides as the
-    search did.
+    ``suggest``, ``expected_gain``, ``choose_paused``, ``choose_superfluous`` and ``why_stopped``
+    change nothing. The other calls come in the order in which things happened, so that a resumed
+    search decides as the search did.
 
     Attributes:
         rungs: Epochs at which a trial may end or pause unless it fails, ascending.
@@ -31,6 +31,13 @@ class SearchMethod(ABC):
     @abstractmethod
     def suggest(self, trial_id: str) -> Values | None:
         """Return settings for the next trial, None while no further trial is worth its epochs."""
+
+    def expected_gain(self, values: Values) -> float | None:
+        """Return the hypervolume that a full training with ``values`` is expected to add.
+
+        None where no model says it; otherwise >= 0, in the product of the objectives' units.
+        """
+        return None
 
     def adopt(self, trial_id: str, values: Values) -> None:  # noqa: B027
         """Record that the next trial has the settings ``values``."""

@@ -72,6 +72,8 @@ _COMMANDS: dict[Verdict, type[Continue | Pause | Stop]] = {
     Verdict.STOP: Stop,
 }
 
+_HUNDRED = 100  # epochs that a gain is expected of
+
 
 class SearchState:
     """All trials of a search, its decisions and its budget.
@@ -151,7 +153,12 @@ class SearchState:
             return None
         trial_id = f"{number:04d}"
         settings = self.method.suggest(trial_id)
-        return None if settings is None else Planned(trial_id, settings, self._seed_of(number))
+        if settings is None:
+            return None
+        gain = self.method.expected_gain(settings)
+        if gain is not None:
+            gain *= _HUNDRED / self._search.max_epochs
+        return Planned(trial_id, settings, self._seed_of(number), gain)
 
     def apply(self, event: Event) -> list[Command]:
         """Apply ``event`` and return the commands that follow from it.

@@ -15,6 +15,8 @@ from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import Objectives
 from tunebox.spec.space import Values
 
+_NUM_NEWEST = 8  # trials, over which what is expected of the next epochs is averaged
+
 
 class TrialState(str, Enum):
     """Whether a trial runs, is paused, or how it ended."""
@@ -57,6 +59,7 @@ class TrialRecord:
     checkpoint: str | None = None  # file, relative to the folder of the search
     end_time: float | None = None
     seed: int | None = None  # of the training; None: that of the search
+    expected_gain: float | None = None  # of hypervolume, a hundred epochs; None without a model
 
     @property
     def epochs(self) -> int:
@@ -95,6 +98,7 @@ class TrialLog:
         self.constraints = constraints or Constraints()
         self.planned: dict[str, Values] = {}  # the settings of all trials, started or not
         self.seeds: dict[str, int] = {}  # of trials with a seed of their own
+        self.expected_gains: dict[str, float] = {}  # of trials that a model says something of
         self.trials: dict[str, TrialRecord] = {}
         self.memory = 0  # bytes that the process of a trial took at most, 0 if not measured
         self._results = _Results(objectives, self.constraints)
@@ -145,6 +149,16 @@ class TrialLog:
     def hypervolume(self) -> float:
         """Return the hypervolume of the front up to the objectives' reference point."""
         return self._up_to_date().hypervolume
+
+    def expected_gain(self) -> float | None:
+        """Return the hypervolume that the next hundred epochs are expected to add.
+
+        It is the mean of what the model expected of the trials that started last, each when it was
+        planned. None if a model did not say it of all of them.
+        """
+        newest = list(itertools.islice(reversed(self.trials.values()), _NUM_NEWEST))
+        gains = [trial.expected_gain for trial in newest if trial.expected_gain is not None]
+        return sum(gains) / _NUM_NEWEST if len(gains) == _NUM_NEWEST else None
 
     def has_result(self, trial: TrialRecord) -> bool:
         """Return whether ``trial`` ended as it should and keeps the constraints."""

@@ -176,8 +176,7 @@ def replay(
         epochs=max_epochs,
         max_epochs=recording.max_epochs,
         min_epochs=1,
-        stop_when=stop_when,
-    )
+    ).model_copy(update={"stop_when": stop_when})  # the method is given, whatever its sampler
     log = TrialLog(recording.objectives, recording.constraints)
     state = SearchState(log, method, search, recording.space)
     gains = _Gains(recording)

@@ -271,8 +271,9 @@ def _parse(line: bytes) -> dict[str, Any]:
 def event_to_json(event: Event) -> dict[str, Any]:
     """Return the line of the journal for ``event``, before it is encoded."""
     match event:
-        case Planned(trial, settings, seed):
-            return {"event": "planned", "trial": trial, "settings": settings, "seed": seed}
+        case Planned(trial, settings, seed, gain):
+            planned = {"event": "planned", "trial": trial, "settings": settings, "seed": seed}
+            return planned if gain is None else {**planned, "expected_gain": gain}
         case Started(trial, time):
             return {"event": "started", "trial": trial, "time": time}
         case Reported(trial, report, node, memory):
@@ -309,7 +310,13 @@ def event_from_json(entry: Mapping[str, Any]) -> Event:
         case "planned":
             seed = entry.get("seed")  # 0.1.0 wrote none
             settings = _settings(entry["settings"])
-            return Planned(trial_id, settings, None if seed is None else int(seed))
+            gain = entry.get("expected_gain")
+            return Planned(
+                trial_id,
+                settings,
+                None if seed is None else int(seed),
+                None if gain is None else float(gain),
+            )
         case "started":
             return Started(trial_id, float(entry["time"]))
         case "reported":

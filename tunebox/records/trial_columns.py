@@ -110,7 +110,7 @@ def read_header(schema: pa.Schema, has_checksum: bool) -> TableHeader:
         for o in content["objectives"]
     ]
     constraints = [
-        Constraint(str(c["metric"]), _bound(c["min"]), _bound(c["max"]))
+        Constraint(str(c["metric"]), as_number(c["min"]), as_number(c["max"]))
         for c in content.get("constraints", [])  # absent in older tables
     ]
     return TableHeader(
@@ -147,7 +147,8 @@ def as_text(value: Any) -> str | None:
     return value
 
 
-def _bound(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
+    """Return ``value`` as a float, or None."""
     return None if value is None else float(value)
 
 

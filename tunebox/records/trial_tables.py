@@ -22,6 +22,7 @@ from tunebox.records.table_file import DamagedTable, read_table, write_table
 from tunebox.records.trial_columns import (
     LeafColumn,
     TableHeader,
+    as_number,
     as_text,
     best_directions,
     best_value,
@@ -166,6 +167,9 @@ def _trial_table(
     for leaf in leaf_columns:
         columns[leaf.path] = pa.array([leaf.encode(t.settings) for t in trials], leaf.type)
     columns["seed"] = pa.array([t.seed for t in trials], pa.uint64())
+    gains = [t.expected_gain for t in trials]
+    if any(gain is not None for gain in gains):
+        columns["expected_gain"] = pa.array(gains, pa.float64())
     columns["epochs"] = pa.array([t.epochs for t in trials], pa.int64())
     for name in metrics:
         values = [t.last_metrics.get(name) for t in trials]
@@ -244,6 +248,7 @@ def _log_from(table: pa.Table) -> TrialLog:
             checkpoint=as_text(row["checkpoint"]),
             end_time=end_time,
             seed=row.get("seed"),  # 0.1.0 wrote none
+            expected_gain=as_number(row.get("expected_gain")),  # only where there was a model
         )
     return log
 

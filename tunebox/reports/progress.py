@@ -134,9 +134,11 @@ class SearchProgress(Observer):
         if self._log.count(TrialState.RUNNING) and self._epochs == self._epochs_before:
             taken = timedelta(seconds=round(time.monotonic() - self._start))
             return f"loading the data and training the first epoch, for {taken} so far"
+        gain = self._log.expected_gain()
+        expected = "" if gain is None else f" (+{gain:.2g} expected of 100 epochs more)"
         return (
             f"{self._epochs} epochs, front {self._front_size}, "
-            f"hypervolume {self._hypervolume:.4f}, time left {self._time_left()}"
+            f"hypervolume {self._hypervolume:.4f}{expected}, time left {self._time_left()}"
         )
 
     def _time_left(self) -> str:

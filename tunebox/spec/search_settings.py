@@ -63,7 +63,16 @@ class HypervolumeStalls(Settings):
 class StopWhen(Settings):
     """``search/stop_when``: what ends a search before its budgets are spent."""
 
-    hypervolume_stalls: HypervolumeStalls
+    hypervolume_stalls: HypervolumeStalls | None = None
+    expected_gain: float | None = Field(None, gt=0, lt=1)  # of the hypervolume, in 100 epochs
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> Self:
+        if self.hypervolume_stalls is None and self.expected_gain is None:
+            raise ValueError(
+                "stop_when needs a rule: give hypervolume_stalls or expected_gain, or take it out"
+            )
+        return self
 
 
 def _check_folder_name(name: str | None) -> str | None:
@@ -101,7 +110,9 @@ class SearchSettings(Settings):
         Field(
             None,
             description="Ends the search early: hypervolume_stalls {trials: 20, tolerance: 0.001} "
-            "when the last 20 trials have raised the hypervolume by less than 0.1 %.",
+            "when the last 20 trials have raised the hypervolume by less than 0.1 %; with "
+            "`sampler` gp also expected_gain: 0.001 when 100 epochs more are expected to raise it "
+            "by less than 0.1 %.",
         )
     )
     repeats: Annotated[int, Option(resumable=True, default="none")] = Field(
@@ -233,6 +244,16 @@ class SearchSettings(Settings):
             raise ValueError(
                 f"scheduler: model decides by the model of sampler: gp, got sampler: "
                 f"{self.sampler}: set sampler to gp, or scheduler to ladder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gain_is_expected_by_a_model(self) -> Self:
+        rules = self.stop_when
+        if rules is not None and rules.expected_gain is not None and self.sampler != "gp":
+            raise ValueError(
+                "stop_when: expected_gain is what the model of sampler: gp expects, got sampler: "
+                f"{self.sampler}: set sampler to gp, or give hypervolume_stalls"
             )
         return self
 

@@ -131,6 +131,22 @@ def test_growth_of_the_hypervolume(study: Study) -> None:
     assert taken[-1].epochs == study.log.epochs_spent == 20
 
 
+def test_the_progress_says_what_the_model_expects(study: Study) -> None:
+    trials = study.log.trials
+    trials |= {f"{n}": replace(trials["e"], trial_id=f"{n}") for n in range(8)}
+    without = gains.section(study)
+    for trial in trials.values():
+        trial.expected_gain = 0.0013
+    section = gains.section(study)
+    assert section is not None
+    assert without is not None
+    said = (
+        "The model expects 100 epochs more to raise the hypervolume 0.65 by 0.0013 (0.002 of it)."
+    )
+    assert said in section.sentences
+    assert said not in without.sentences
+
+
 def test_all_epochs_are_accounted_for() -> None:
     study = study_of(make_log(40))
     section = learning.section(study)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tunebox.pareto.hypervolume import RunningHypervolume
+from tunebox.reports.expected_gain import describe_expected_gain
 from tunebox.reports.report.occupancy import figure, occupancy, sentence
 from tunebox.reports.report.palette import colour
 from tunebox.reports.report.section import Figure, Section
@@ -33,6 +34,9 @@ def section(study: Study) -> Section | None:
         f"The last {count(left, 'epoch')} ({100 * left / max(1, whole.epochs):.0f} %) added nothing"
         f"{': more trials of this kind will hardly help.' if left > 0.3 * whole.epochs else '.'}",
     ]
+    expected = describe_expected_gain(study.log)
+    if expected:
+        lines.append(expected)
     unit, length = _time_axis(taken)
     figures = [
         _figure(taken, "epochs of all trials", [step.epochs for step in taken]),
