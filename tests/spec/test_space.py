@@ -173,6 +173,10 @@ MISTAKES = {
     "no options": ("{choice: []}", "choice needs a list or branches, got []"),
     "one option": ("{choice: 3}", "choice needs a list or branches, got 3"),
     "option twice": ("{choice: [1, 2, 1]}", "choice has an option twice: [1, 2, 1]"),
+    "option that is no text": (
+        '{choice: [a, "\\udcff"]}',
+        "an option is text in Unicode, got '\\udcff'",
+    ),
     "equal options": ("{choice: [1, 2, 1.0]}", "choice has an option twice: [1, 2, 1.0]"),
     "option of options": ("{choice: [{a: 1}, 2]}", "an option is one value, got {'a': 1}; write"),
     "option of a list": ("{choice: [[1], 2]}", "an option is one value, got [1]; write"),
