@@ -181,7 +181,10 @@ MISTAKES = {
     "option of options": ("{choice: [{a: 1}, 2]}", "an option is one value, got {'a': 1}; write"),
     "option of a list": ("{choice: [[1], 2]}", "an option is one value, got [1]; write"),
     "option of a set": ("{choice: [!!set {a}]}", "an option is one value, got {'a'}; write"),
-    "option of a date": ("{choice: [2020-01-01]}", "an option is one value, got datetime.date("),
+    "option of a date": (
+        "{choice: [!!timestamp 2020-01-01]}",
+        "an option is one value, got datetime.date(",
+    ),
     "no branches": ("{choice: {}}", "choice needs at least one branch"),
     "branch with /": ("{choice: {a/b: 1}}", "a branch needs a name without /, got 'a/b'"),
     "branch with a number": ("{choice: {1: 1, 2: 2}}", "a branch needs a name without /, got 1"),
