@@ -218,11 +218,18 @@ def test_wherever_it_is_cut_it_is_read_up_to_there(path: Path) -> None:
     events = write(path, make_log(4))
     whole = path.read_bytes()
     generator = random.Random(3)
-    for size in [0, 1, len(whole) - 1, *generator.sample(range(len(whole)), 60)]:
+    for size in [1, len(whole) - 1, *generator.sample(range(len(whole)), 60)]:
         path.write_bytes(whole[:size])
         found = read_journal(path).events
         lines = whole[:size].count(b"\n")
         assert found == events[: max(0, lines - 1)]  # the header is no event
+
+
+def test_an_empty_file_is_no_journal_of_a_search_without_trials(path: Path) -> None:
+    write(path, make_log(4))
+    path.write_bytes(b"")
+    with pytest.raises(RecordsError, match=f"{path} is empty: put it back as it was"):
+        read_journal(path)
 
 
 @pytest.mark.parametrize(

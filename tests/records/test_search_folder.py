@@ -36,6 +36,17 @@ def test_a_file_in_the_way_of_the_folder_is_one_clear_line(tmp_path: Path) -> No
         create_folder(tmp_path / "out", "first")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 300])
+def test_an_output_folder_that_no_disk_can_have_is_one_clear_line(
+    tmp_path: Path, name: str
+) -> None:
+    for given in (None, "mine-1"):
+        with pytest.raises(RecordsError, match="cannot be made: ") as caught:
+            with reserved_name(tmp_path / name, given, "made") as found:
+                create_folder(tmp_path / name, found)
+        assert str(caught.value).isprintable()
+
+
 def test_every_file_is_inside_the_folder(tmp_path: Path) -> None:
     folder = create_folder(tmp_path, "first")
     paths = [

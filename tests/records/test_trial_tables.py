@@ -14,7 +14,7 @@ from tunebox.errors import RecordsError
 from tunebox.pareto.constraints import Constraint, Constraints
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.records.table_file import write_table
-from tunebox.records.trial_tables import read_front, read_log, write_tables
+from tunebox.records.trial_tables import check_against_tables, read_front, read_log, write_tables
 from tunebox.spec.space import Choice, Leaf, Values
 
 LEAVES = make_spec().space.leaves
@@ -93,6 +93,23 @@ def test_columns_are_typed_by_the_distributions(folder: SearchFolder) -> None:
     assert types["optimizer/momentum"] == pa.float64()
     assert schema.field("start_time").type == pa.timestamp("us", tz="UTC")
     assert pq.read_schema(folder.history).names[:3] == ["trial_id", "epoch", "time"]
+
+
+def test_a_journal_that_lacks_results_of_the_tables_is_refused(folder: SearchFolder) -> None:
+    log = make_log(20)
+    write_tables(folder, log, LEAVES)
+    check_against_tables(folder, log)
+    check_against_tables(folder, make_log(25))  # later than the tables
+    ended = [one for one in log.trials.values() if one.state is TrialState.FINISHED]
+    del ended[0].history[-1]
+    del log.trials[ended[1].trial_id]
+    running = next(one for one in log.trials.values() if one.state is TrialState.RUNNING)
+    del log.trials[running.trial_id]  # a power cut takes what was not on the disk
+    with pytest.raises(RecordsError, match="lacks the results of 2 trials") as caught:
+        check_against_tables(folder, log)
+    assert f"such as {ended[0].trial_id}: " in str(caught.value)
+    folder.trials.unlink()
+    check_against_tables(folder, log)
 
 
 def test_best_is_in_the_direction_of_each_metric(folder: SearchFolder) -> None:

@@ -262,7 +262,7 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "folder for a name": mistake("seed: 3", "name: a/b", "24: search/name", "got 'a/b'"),
     "parent for a name": mistake("seed: 3", "name: ..", "24: search/name", "got '..'"),
-    "date for a name": mistake("seed: 3", "name: 2020-01-01", "24: search/name", "valid string"),
+    "number for a name": mistake("seed: 3", "name: 2020", "24: search/name", "valid string"),
     "no time": mistake("seed: 3", "time_budget: 0", "24: search/time_budget", "got 0"),
 }
 
@@ -288,7 +288,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "trials": ({"trials": 0}, "trials: got 0; input should be greater than or equal to 1"),
     "budget": ({"time_budget": -1.0}, "time_budget: got -1.0; input should be greater than 0"),
     "nan": ({"time_budget": float("nan")}, "time_budget: got nan; input should be a finite"),
-    "cpus": ({"cpus_per_trial": 0.0}, "cpus_per_trial: got 0.0; input should be greater than 0"),
+    "cpus": ({"cpus_per_trial": 0.0}, "cpus_per_trial: got 0.0; input should be greater than or"),
     "name": ({"name": "../x"}, "name: a name has up to 100 letters"),
     "epochs": ({"max_epochs": 0}, "max_epochs: got 0; input should be greater than or equal"),
     "both": ({"max_epochs": 2, "min_epochs": 3}, "min_epochs must be at most max_epochs"),

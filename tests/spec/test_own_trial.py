@@ -104,7 +104,11 @@ MISTAKES = {
     "no function": ("loop.py:train", "loop.py:trian", "has no 'trian'; it has train"),
     "searched": ("loop.py:train", "{choice: [a, b]}", "2: trial: trial is the same for all trials"),
     "other key": ("# How deep?", "model: {kind: mlp}", "1: model: unknown key", "trial, config"),
-    "no plain data": ("note: null", "note: 2020-01-01", "9: config/note: got datetime.date(2020"),
+    "no plain data": (
+        "note: null",
+        "note: !!timestamp 2020-01-01",
+        "9: config/note: got datetime.date(2020",
+    ),
     "a path": ("note: null", "a/b: 1", "config: the key 'a/b' has a / in it"),
     "no direction": ("{direction: maximize, ", "{", "11: objectives/score/direction: is missing"),
     "no reference point": (", reference: 0.0", "", "11: objectives/score/reference: is missing"),

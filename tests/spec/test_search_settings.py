@@ -1,11 +1,17 @@
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
 
 import pytest
+from annotated_types import Le, Lt
 from pydantic import ValidationError
 
-from tunebox.spec.search_settings import SearchSettings
+from tunebox.models.settings import LastLayers
+from tunebox.settings import Settings
+from tunebox.spec.confirm_settings import ConfirmSettings
+from tunebox.spec.search_settings import HypervolumeStalls, SearchSettings
+from tunebox.spec.search_spec import ObjectiveSettings
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,42 @@ def test_shares_of_a_gpu_and_one_are_taken() -> None:
     values: list[float | Literal["auto"]] = [0.0, 0.25, 1.0, "auto"]
     for gpus in values:
         assert SearchSettings(gpus_per_trial=gpus).gpus_per_trial == gpus
+
+
+def numbers_without_an_end(model: type[Settings]) -> Iterator[str]:
+    """Yield each number of ``model`` that has no upper bound."""
+    for name, field in model.model_fields.items():
+        kinds, bounds = parts_of(field.annotation), list(field.metadata)
+        for kind in kinds:
+            for info in getattr(kind, "__metadata__", ()):
+                bounds += getattr(info, "metadata", [info])
+        if {int, float} & set(kinds) and not any(isinstance(one, Lt | Le) for one in bounds):
+            yield f"{model.__name__}.{name}"
+
+
+def parts_of(annotation: Any) -> list[Any]:
+    """Return a type and all that it is made of."""
+    return [annotation, *(part for inner in get_args(annotation) for part in parts_of(inner))]
+
+
+def test_numbers_of_a_search_have_upper_bounds() -> None:
+    models = (SearchSettings, HypervolumeStalls, ConfirmSettings, ObjectiveSettings, LastLayers)
+    unbounded = [name for model in models for name in numbers_without_an_end(model)]
+    # at most 1, which its own message explains
+    assert unbounded == ["SearchSettings.gpus_per_trial"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 10**24),
+        ("time_budget", 1e300),
+        ("cpus_per_trial", 1e9),
+        ("cpus_per_trial", 1e-5),
+        ("gpus_per_trial", 1e-9),
+        ("stop_when", {"hypervolume_stalls": {"trials": 20, "tolerance": 50}}),
+    ],
+)
+def test_value_that_nobody_means(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        SearchSettings.model_validate({name: value})

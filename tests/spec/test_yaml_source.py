@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tunebox.errors import SearchFileError
+from tunebox.spec.write import dump_yaml
 from tunebox.spec.yaml_source import parse_yaml, read_yaml
 
 
@@ -40,12 +43,28 @@ from tunebox.spec.yaml_source import parse_yaml, read_yaml
         ("~", None),
         ("", None),
         (".inf", float("inf")),
+        ("-.Inf", float("-inf")),
+        ("+.INF", float("inf")),
+        ("2024-01-01", "2024-01-01"),
+        ("2020-99-99", "2020-99-99"),
+        ("2024-01-01T10:00:00Z", "2024-01-01T10:00:00Z"),
+        ("=", "="),
+        ("\u0661\u0662", "\u0661\u0662"),
+        ("0.1_5", "0.1_5"),
+        ("!!float 1", 1.0),
+        ("!!float .Inf", float("inf")),
+        ("!!int 0x10", 16),
     ],
 )
 def test_value_as_people_mean_it(text: str, expected: Any) -> None:
     value = parse_yaml(f"x: {text}", "made.yaml").data["x"]
     assert value == expected
     assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
+def test_no_number(text: str) -> None:
+    assert math.isnan(parse_yaml(f"x: {text}", "made.yaml").data["x"])
 
 
 def test_on_is_a_key() -> None:
@@ -101,8 +120,26 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "alias cycle in a list": ("b: &b\n- *b\n", "made.yaml:1: b/0: an alias that contains itself"),
     "object": ("a: !!python/object:os.system {}\n", "made.yaml:1: not YAML: could not determine"),
     "control character": ("a: \x07\n", "made.yaml:1: not YAML: unacceptable character #x0007"),
-    "impossible date": ("a: 2020-99-99\n", "made.yaml:1: not YAML: month must be in 1..12"),
-    "endless number": (f"a: {'9' * 5000}\n", "made.yaml:1: not YAML: Exceeds the limit"),
+    "impossible date": (
+        "a: !!timestamp 2020-99-99\n",
+        "made.yaml:1: not YAML: month must be in 1..12",
+    ),
+    "endless number": (
+        f"a: {'9' * 5000}\n",
+        "made.yaml:1: not YAML: a whole number with 5000 digits",
+    ),
+    "time as a number": ("a: !!float 1:30\n", "made.yaml:1: not YAML: '1:30' is not a number"),
+    "binary number": ("a: !!int 0b1\n", "made.yaml:1: not YAML: '0b1' is not a whole number"),
+    "one key, spelled twice": ("a:\n  1: x\n  0x1: y\n", "made.yaml:3: a: the key '0x1' is there"),
+    "one key, two types": ("a:\n  1: x\n  1.0: y\n", "made.yaml:3: a: the key '1.0' is there"),
+    "nothing as a key": ("a: {~: 1, null: 2}\n", "made.yaml:1: a: the key 'null' is there twice"),
+    "truth as a key": ("a: {true: 1, True: 2}\n", "made.yaml:1: a: the key 'True' is there twice"),
+    "half a character": ('a: "\\ud800"\n', "made.yaml:1: a: has a character that is none: "),
+    "half a character in a key": (
+        'a:\n  "\\udcff": 1\n',
+        "made.yaml:2: a: has a character that is none: ",
+    ),
+    "zero in a text": ('a: "b\\0c"\n', "made.yaml:1: a: has a character that is none: "),
     "key of a list": ("a: 1\n? [b, c]\n: 2\n", "made.yaml:2: a key must be a word"),
     "empty": ("", "made.yaml:1: a search file is a mapping of settings, like data: {..}"),
     "comment only": ("# what?\n", "made.yaml:1: a search file is a mapping of settings"),
@@ -119,6 +156,11 @@ def test_mistake_is_one_line_with_its_place(mistake: str) -> None:
         parse_yaml(text, "made.yaml")
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_path_may_have_bytes_that_are_no_text() -> None:
+    name = os.fsdecode(b"/data/\xff")
+    assert parse_yaml(dump_yaml({"out": name}), "made.yaml").data == {"out": name}
 
 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:

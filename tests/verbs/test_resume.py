@@ -14,11 +14,13 @@ from tunebox.errors import RecordsError, SearchFileError
 from tunebox.records.journal import JournalWriter
 from tunebox.records.lock import locked
 from tunebox.records.search_folder import SearchFolder, create_folder
+from tunebox.records.trial_tables import write_tables
 from tunebox.spec.load import spec_from_source
 from tunebox.spec.write import search_yaml
 from tunebox.spec.yaml_source import parse_yaml
 from tunebox.verbs.resume import check_num_trials, resumed_spec
 from tunebox.verbs.search import _reason_for_no_trial
+from tunebox.verbs.sync import sync
 
 
 @pytest.fixture
@@ -37,6 +39,18 @@ def test_it_is_the_search_of_the_folder(folder: SearchFolder) -> None:
     kept = {"name", "out"}
     assert spec.search.model_dump(exclude=kept) == before.search.model_dump(exclude=kept)
     assert (spec.search.name, spec.search.out) == ("made-1", str(folder.root.parent))
+
+
+def test_a_journal_that_was_cut_is_not_believed(folder: SearchFolder) -> None:
+    write_tables(folder, make_log(20), make_spec().space.leaves)
+    tables, journal = folder.trials.read_bytes(), folder.journal.read_bytes()
+    out = str(folder.root.parent)
+    lacks = r"journal\.jsonl lacks the results of \d+ trials .*: put it back"
+    with pytest.raises(RecordsError, match=lacks):
+        tunebox.search(resume=True, name="made-1", out=out, address="none")
+    with pytest.raises(RecordsError, match=lacks):
+        sync("made-1", out=out)
+    assert (folder.trials.read_bytes(), folder.journal.read_bytes()) == (tables, journal)
 
 
 def test_what_may_differ_is_a_setting_and_is_taken(folder: SearchFolder) -> None:

@@ -54,7 +54,7 @@ class Network(NamedTuple):
 class LastLayers(Settings):
     """The last layers of a network, including the head."""
 
-    last: int = Field(ge=1)  # above the number of layers: all
+    last: int = Field(ge=1, le=100_000)  # above the number of layers: all
 
 
 class ModelSettings(Part):

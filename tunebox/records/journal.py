@@ -163,6 +163,10 @@ def read_journal(path: Path) -> Journal:
         raise RecordsError(
             f"{path} cannot be read: {error.strerror}; no search can be resumed without its journal"
         ) from error
+    if not content:  # the header is on the disk before the search begins
+        raise RecordsError(
+            f"{path} is empty: put it back as it was; no search can be resumed without its journal"
+        )
     lines = content.splitlines(keepends=True)
     reader = JournalReader(path)
     found = [reader.read(line) for line in lines]

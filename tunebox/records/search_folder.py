@@ -1,5 +1,6 @@
 """The folder of a search, ``<out>/<name>/``, and the names of its files."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -128,7 +129,7 @@ class SearchFolder:
 def check_free(out: Path, name: str) -> None:
     """Raise RecordsError if ``name`` is taken in ``out``."""
     root = out / name
-    if not root.exists() or _is_left_empty(root):
+    if not os.path.exists(root) or _is_left_empty(root):  # Path raises for a name that is none
         return
     who = holder(SearchFolder(root).lock)
     if who is not None:
@@ -154,7 +155,7 @@ def reserved_name(out: Path, name: str | None, stem: str) -> Iterator[str]:
         check_free(out, name)
         yield name
         return
-    is_new = not out.exists()
+    is_new = not os.path.exists(out)
     name = _reserve(out, stem)
     try:
         yield name
@@ -185,6 +186,8 @@ def _make_out(out: Path) -> None:
         raise RecordsError(f"{out} is a file; choose another folder with --out") from error
     except OSError as error:
         raise RecordsError(f"{out} cannot be made: {error.strerror}") from error
+    except ValueError as error:  # a zero in it, or half a character
+        raise RecordsError(f"{str(out)!r} cannot be made: it is no name of a folder") from error
 
 
 def create_folder(out: Path, name: str) -> SearchFolder:

@@ -33,6 +33,7 @@ from tunebox.records.trial_columns import (
 )
 from tunebox.spec.search_settings import check_name
 from tunebox.spec.space import Leaf
+from tunebox.text import shell_command
 
 _TIME = pa.timestamp("us", tz="UTC")
 _REPORT_COLUMNS = ("trial_id", "epoch", "time")  # the rest of the history are metrics
@@ -40,6 +41,7 @@ _MADE_ANEW = "the tables of the search were made anew from its journal"
 _Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
+_WITH_RESULT = (TrialState.FINISHED.value, TrialState.STOPPED.value)
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,35 @@ def mend_tables(folder: SearchFolder, log: TrialLog, leaves: Sequence[Leaf]) -> 
     except DamagedTable as error:
         write_tables(folder, log, leaves)
         _log.warning("%s; %s", error, _MADE_ANEW)
+
+
+def check_against_tables(folder: SearchFolder, log: TrialLog) -> None:
+    """Raise RecordsError if the tables have results of trials that ``log`` lacks.
+
+    The end of a trial is in the journal, on the disk, before it is in the tables: a journal that
+    lacks it has been cut, or is an old copy. Its lines are intact, so that nothing else shows it.
+
+    Args:
+        folder: Folder of the search; tables that are missing or damaged say nothing.
+        log: The trials of the journal.
+    """
+    try:
+        table = _read(folder.trials)
+    except DamagedTable:
+        return
+    columns = _checked(folder.trials, lambda: table.select(["trial_id", "state", "epochs"]))
+    known = {trial_id: trial.epochs for trial_id, trial in log.trials.items()}
+    lost = [
+        row["trial_id"]
+        for row in columns.to_pylist()
+        if row["state"] in _WITH_RESULT and known.get(row["trial_id"], 0) < row["epochs"]
+    ]
+    if lost:
+        raise RecordsError(
+            f"{folder.journal} lacks the results of {len(lost)} trials that {folder.trials} has, "
+            f"such as {lost[0]}: put it back as it was; or, to run them again without these "
+            f"results, first: {shell_command('rm', folder.trials)}"
+        )
 
 
 def _made_anew(folder: SearchFolder, damage: DamagedTable) -> _Tables:

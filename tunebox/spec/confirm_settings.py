@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tunebox.settings import Settings
 from tunebox.spec.search_options import SearchOption, options_of, search_options
-from tunebox.spec.search_settings import Option
+from tunebox.spec.search_settings import MOST_EPOCHS, Option
 
 RUN_OPTIONS = (  # of a search, that say where and how fast it runs
     *("cpus_per_trial", "gpus_per_trial", "max_concurrent", "max_failures", "time_budget"),
@@ -31,6 +31,7 @@ class ConfirmSettings(Settings):
     ] = Field(
         None,
         ge=1,
+        le=MOST_EPOCHS,
         description="Budget of training epochs, summed over all retrainings, including those of "
         "earlier calls.",
     )

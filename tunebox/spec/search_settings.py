@@ -19,6 +19,10 @@ SAMPLERS = {
 }
 IN_PROCESS = "none"  # an address: run the trials in this process, without Ray
 _MOST_TRIALS = 10_000_000
+MOST_EPOCHS = 10**12  # of a search
+_MOST_SECONDS = 10**9  # of a search: three decades
+_MOST_CPUS = 10_000  # of a host
+_LEAST_SHARE = 0.001  # of a CPU or a GPU; Ray counts in steps of a tenth of it
 _OUT_VARIABLE = "TUNEBOX_OUT"
 SHARE_OF_SEARCH = 0.3  # of the epochs of its trials: so many more train the best of them again
 
@@ -57,7 +61,7 @@ class HypervolumeStalls(Settings):
     """
 
     trials: int = Field(ge=1, le=_MOST_TRIALS)
-    tolerance: float = Field(gt=0)
+    tolerance: float = Field(gt=0, lt=1)
 
 
 class StopWhen(Settings):
@@ -87,6 +91,8 @@ def _check_gpus(gpus: float | str) -> float | str:
             f"a trial trains on one GPU, the others would be idle, got {gpus:g}: give 1, a "
             "fraction like 0.5 that shares a GPU, or auto"
         )
+    if isinstance(gpus, float) and 0 < gpus < _LEAST_SHARE:
+        raise ValueError(f"the smallest share of a GPU is {_LEAST_SHARE:g}, got {gpus:g}")
     return gpus
 
 
@@ -97,13 +103,17 @@ class SearchSettings(Settings):
         64, ge=1, le=_MOST_TRIALS, description="Number of trials, each with its own settings."
     )
     epochs: Annotated[int | None, Option(resumable=True, default="unlimited")] = Field(
-        None, ge=1, description="Budget of training epochs, summed over all trials."
+        None,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="Budget of training epochs, summed over all trials.",
     )
     time_budget: Annotated[
         float | None, Option(resumable=True, metavar="SECONDS", default="unlimited")
     ] = Field(
         None,
         gt=0,
+        le=_MOST_SECONDS,
         description="Budget of wall-clock time in seconds; it starts again at each resume.",
     )
     stop_when: Annotated[StopWhen | None, Option(typed=False, resumable=True, default="off")] = (
@@ -168,7 +178,8 @@ class SearchSettings(Settings):
         "from it.",
     )
     cpus_per_trial: Annotated[
-        Annotated[float, Field(gt=0)] | Literal["node"], Option(resumable=True)
+        Annotated[float, Field(ge=_LEAST_SHARE, le=_MOST_CPUS)] | Literal["node"],
+        Option(resumable=True),
     ] = Field(1.0, description="CPUs per trial; node reserves all CPUs of a node.")
     gpus_per_trial: Annotated[
         Annotated[float, Field(ge=0)] | Literal["auto"],

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from tunebox.errors import SearchFileError
@@ -20,13 +20,15 @@ from tunebox.spec.trial_kinds import AnyTrialConfig, TrialKind, trial_kind
 from tunebox.spec.yaml_source import YamlSource
 
 FORMAT = 1  # of a search file, a number that grows when an older tunebox would misread it
+_MOST_REFERENCE = 1e30
 
 
 class ObjectiveSettings(Settings):
     """A scalar that every trial reports, which way is better, and the worst value that counts."""
 
     direction: Literal["maximize", "minimize"]
-    reference: float  # a coordinate of the hypervolume's reference point
+    # a coordinate of the hypervolume's reference point; their product must stay a number
+    reference: float = Field(ge=-_MOST_REFERENCE, le=_MOST_REFERENCE)
 
 
 class ConstraintSettings(Settings):

@@ -283,6 +283,8 @@ class Space:
                 raise self._source.error(
                     path, f"an option is one value, got {option!r}; write branches as a mapping"
                 )
+            if isinstance(option, str) and not _is_unicode(option):
+                raise self._source.error(path, f"an option is text in Unicode, got {option!r}")
         # 1 and 1.0 are one value, 1 and true are two
         if len({(isinstance(option, bool), option) for option in value}) < len(value):
             raise self._source.error(path, f"choice has an option twice: {value!r}")
@@ -327,6 +329,15 @@ class Space:
         if isinstance(node, list):
             return [self._fix(item, values) for item in node]
         return node
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether tables can have ``text``; the name of a file may be none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _items(node: dict[str, Any] | list[Any]) -> Iterator[tuple[Any, Any]]:

@@ -1,5 +1,6 @@
 """Parse YAML into plain data, with the line of every path for error messages."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +12,22 @@ import yaml
 from tunebox.errors import SearchFileError, describe_error
 from tunebox.spec.yaml_checksum import is_changed
 
-# PyYAML follows YAML 1.1, where 1e-3 is a string, 010 is 8, 1:30 is 90 and the key `on` is true.
-# Users expect YAML 1.2.
+# PyYAML follows YAML 1.1, where 1e-3 is a string, 010 is 8, 1:30 is 90, 2024-01-01 is no text and
+# the key `on` is true. Users expect YAML 1.2.
 _FLOAT = re.compile(
-    r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf)$|^\.nan$"
+    r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+"
+    r"|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
 )
-_INT = re.compile(r"^(?:[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+)$")
+_INT = re.compile(r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$")
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
-_FLOAT_TAG, _INT_TAG, _BOOL_TAG = (f"tag:yaml.org,2002:{name}" for name in ("float", "int", "bool"))
+_TAG = "tag:yaml.org,2002:"
+_FLOAT_TAG, _INT_TAG, _BOOL_TAG = (f"{_TAG}{name}" for name in ("float", "int", "bool"))
+_TEXT_TAGS = (f"{_TAG}str", f"{_TAG}merge")  # of keys
+_OTHER_RULES = [_FLOAT_TAG, _INT_TAG, _BOOL_TAG, f"{_TAG}timestamp", f"{_TAG}value"]  # of YAML 1.1
 
 
 _MAX_BITS = 13_000  # of a whole number; Python does not print much larger ones
+_MAX_DIGITS = 4_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,17 +36,29 @@ class _Loader(yaml.SafeLoader):
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         """Return a whole number; a leading zero means nothing."""
         text = str(self.construct_scalar(node))
-        number = int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-        if number.bit_length() > _MAX_BITS:
-            raise ValueError(f"a whole number with {len(text)} digits")
-        return number
+        if not _INT.match(text):  # it has the tag !!int
+            raise ValueError(f"{text!r} is not a whole number")
+        is_decimal = text[:2] not in ("0o", "0x")
+        if not is_decimal or len(text) <= _MAX_DIGITS:  # Python reads no longer ones
+            number = int(text) if is_decimal else int(text, 0)
+            if number.bit_length() <= _MAX_BITS:
+                return number
+        raise ValueError(f"a whole number with {len(text)} digits")
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        """Return a number; the sixties of YAML 1.1 are none."""
+        text = str(self.construct_scalar(node))
+        if not _FLOAT.match(text) and not _INT.match(text):  # it has the tag !!float
+            raise ValueError(f"{text!r} is not a number")
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [rule for rule in rules if rule[0] not in (_FLOAT_TAG, _INT_TAG, _BOOL_TAG)]
+    first: [rule for rule in rules if rule[0] not in _OTHER_RULES]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_constructor(_INT_TAG, _Loader.construct_yaml_int)
+_Loader.add_constructor(_FLOAT_TAG, _Loader.construct_yaml_float)
 INT_RULE = (_INT_TAG, _INT, list("-+0123456789"))
 FLOAT_RULE = (_FLOAT_TAG, _FLOAT, list("-+0123456789."))
 for _rule in (INT_RULE, FLOAT_RULE, (_BOOL_TAG, _BOOL, list("tTfF"))):
@@ -179,25 +197,50 @@ def _note_lines(
         line = lines[path]  # of the alias, not of its anchor
         raise SearchFileError(f"{name}:{line}: {path}: an alias that contains itself")
     above = above | {id(node)}
-    if isinstance(node, yaml.SequenceNode):
+    if isinstance(node, yaml.ScalarNode):
+        _check_text(node, path, name, os.fsencode)  # it may be a path
+    elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             below = f"{path}/{index}"
             lines.setdefault(below, item.start_mark.line + 1)
             _note_lines(item, below, name, lines, above)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: set[Any] = set()
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
                 raise SearchFileError(f"{name}:{key_line}: a key must be a word")
+            _check_text(key_node, path, name, str.encode)
             key = str(key_node.value)
-            if key in seen:
+            meanings = {key, _meaning(key_node)}
+            if meanings & seen:
                 raise SearchFileError(
                     f"{name}:{key_line}: {path or key}: the key {key!r} is there twice"
                 )
-            seen.add(key)
+            seen |= meanings
             # the key choice is not part of the path of a branch
             is_branching = key == "choice" and isinstance(value_node, yaml.MappingNode)
             below = path if is_branching else f"{path}/{key}".lstrip("/")
             lines.setdefault(below, key_line)
             _note_lines(value_node, below, name, lines, above)
+
+
+def _meaning(key: yaml.ScalarNode) -> Any:
+    """Return the key that a mapping gets: 1, 01 and 0x1 are one."""
+    return str(key.value) if key.tag in _TEXT_TAGS else _Loader("").construct_object(key)
+
+
+def _check_text(
+    node: yaml.ScalarNode, path: str, name: str, encode: Callable[[str], bytes]
+) -> None:
+    """Raise SearchFileError for a text that no file, and no name of a file, can have."""
+    text = str(node.value)
+    try:
+        is_text = b"\0" not in encode(text)
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        line = node.start_mark.line + 1
+        raise SearchFileError(
+            f"{name}:{line}: {path or text}: has a character that is none: {text!r}"
+        )

@@ -34,11 +34,13 @@ def sync(
         journal = read_journal(folder.journal)
         uri = search_tracking_uri(folder, tracking_uri)
         from tunebox.records.journal_log import note_weights
-        from tunebox.records.trial_tables import mend_tables
+        from tunebox.records.trial_tables import check_against_tables, mend_tables
         from tunebox.tracking.sync import sync_search
 
         spec = resumed_spec(folder, {})
         state = resumed_state(folder, spec, journal.events)
+        if journal.warning is None:
+            check_against_tables(folder, state.log)
         note_weights(state.log, folder)
         mend_tables(folder, state.log, spec.space.leaves)
         result = sync_search(folder, spec, state.log, read_run_end(folder.run_end), uri)
