@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tunebox.decisions.events import Event, MakeObserver, Observer
 from tunebox.records.journal import JournalWriter
-from tunebox.records.run_end import RunEnd, write_run_end
+from tunebox.records.run_end import RunEnd
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.tracking.stores import public_uri
@@ -54,6 +54,8 @@ def run_to_end(
 ) -> SearchResult:
     """Run the trials of a search until it ends, and keep its records; its lock is held.
 
+    The caller writes the end of the run (`write_run_end`) when nothing else is to follow.
+
     Args:
         spec: Settings of the search.
         state: The search, with the events of its journal applied.
@@ -94,7 +96,6 @@ def run_to_end(
     problems = [*tables.warnings, *last.warnings, *mlflow_runs.warnings]
     warnings = [*report.notes, *outcome.notes, *problems]
     end = _run_end(outcome, uri, state.is_complete, warnings)
-    write_run_end(folder.run_end, end)
     return SearchResult(
         name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
     )
