@@ -37,10 +37,10 @@ from tunebox.spec.seeded import seed_path, seeded_spec
 from tunebox.spec.write import search_yaml
 from tunebox.text import shell_command
 from tunebox.tracking.sync import search_tracking_uri
-from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.executors import make_executor, prepared_executor
 from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult
-from tunebox.verbs.running import Callbacks, run_to_end
+from tunebox.verbs.running import Callbacks, RunningRecords
 
 if TYPE_CHECKING:
     from tunebox.decisions.state import SearchState
@@ -199,10 +199,11 @@ class Confirmation:
         front = [trial.trial_id for trial in self._log.front()]
         plan = ConfirmPlan(self._searched.name, self._candidates)  # for the table
         where = self._searched if self._is_new else self._folder
-        result = run_to_end(
+        from tunebox.engine.drive import drive
+
+        records = RunningRecords(
             spec,
             state,
-            report,
             self._folder,
             search_tracking_uri(where, tracking_uri),
             callbacks,
@@ -210,6 +211,15 @@ class Confirmation:
             last=ConfirmedWriter(self._searched, plan, state.log, front),
             num_trials=num_trials,
         )
+        root = self._folder.root.absolute()
+        outcome = drive(
+            state,
+            make_executor(spec, state, root, report),
+            records.observers,
+            max_failed_fraction=spec.search.max_failed_fraction,
+            root=root,
+        )
+        result = records.result(outcome, report.notes)
         write_run_end(self._folder.run_end, result)
         return result
 
