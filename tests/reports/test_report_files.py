@@ -22,4 +22,4 @@ def test_a_folder_that_is_gone_is_a_warning(tmp_path: Path) -> None:
     folder.root.rmdir()
     files.on(SearchEnded(1.0, interrupted=False))
     [warning] = files.warnings
-    assert "report not drawn: No such file or directory" in warning
+    assert "report not written: No such file or directory" in warning

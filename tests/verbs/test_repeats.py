@@ -11,8 +11,10 @@ import pytest
 
 import tunebox
 from tests.engine.test_every_executor import SEARCH_FILE
+from tunebox.cli.main import front
 from tunebox.decisions.events import Event, Reported, SearchEnded
 from tunebox.errors import TuneboxError
+from tunebox.records.run_end import read_run_end
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.test_looks import read_looks
 
@@ -43,6 +45,12 @@ def search(out: Path, **options: Any) -> tuple[Any, list[str]]:
 def history(out: Path, name: str) -> list[dict[str, Any]]:
     rows = pq.read_table(out / name / "history.parquet").to_pylist()
     return [{key: value for key, value in row.items() if key not in CLOCK} for row in rows]
+
+
+def printed_front(out: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    front(["s"], out=str(out))
+    return capsys.readouterr().out
 
 
 def retrainings(out: Path) -> list[dict[str, Any]]:
@@ -92,7 +100,9 @@ def test_too_small_a_rest_is_said_and_trains_nothing(out: Path) -> None:
     assert any("no trial is trained again" in line for line in result.warnings)
 
 
-def test_a_search_that_is_cut_off_in_its_repeats_goes_on(out: Path, tmp_path: Path) -> None:
+def test_a_search_that_is_cut_off_in_its_repeats_says_so_and_goes_on(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = Path(shutil.copytree(out, tmp_path / "whole"))
     expected, _ = search(whole, repeats=2, trials=20)
     seen = list[Event]()
@@ -106,10 +116,20 @@ def test_a_search_that_is_cut_off_in_its_repeats_goes_on(out: Path, tmp_path: Pa
     with pytest.raises(RuntimeError, match="the power is gone"):
         search(out, repeats=2, trials=20, on_event=cut_off)
     trained = history(out, "s")
-    result, _ = search(out, resume=True)
+    folder = SearchFolder(out / "s")
+    assert read_run_end(folder.run_end) is None  # it has not ended
+    again = f"tunebox search --resume s --out {out}"
+    assert f"its retrainings were stopped; go on with: {again}" in printed_front(out, capsys)
+
+    result, lines = search(out, resume=True)
+    assert any(line.startswith("repeats: they were stopped and go on") for line in lines)
     assert history(out, "s") == trained  # no trial is trained any more
     assert history(out, "s-confirm") == history(whole, "s-confirm")
     assert str(result.confirmed) == str(expected.confirmed)
+    end = read_run_end(folder.run_end)
+    assert end is not None
+    assert "repeats: " in end.ended
+    assert "retrainings were stopped" not in printed_front(out, capsys)
 
 
 def test_a_loop_of_ones_own_has_no_repeats() -> None:

@@ -115,6 +115,7 @@ def front(
     from tunebox.cli.tables import comparison_table, describe_constraints
     from tunebox.records.confirmed_table import read_confirmed
     from tunebox.records.trial_tables import read_log
+    from tunebox.verbs.confirmation import unfinished
     from tunebox.verbs.results import find_search
 
     folders = [(name, find_search(name, out)) for name in names]
@@ -132,6 +133,9 @@ def front(
                 console.print(f"  {line}", soft_wrap=True)
         for line in describe_constraints(log):
             console.print(f"  {line}", soft_wrap=True)
+        go_on = unfinished(folder)
+        if go_on is not None:
+            console.print(f"  its retrainings were stopped; go on with: {go_on}", soft_wrap=True)
         for path in (folder.front, folder.report, folder.front_png):
             if path.exists():
                 console.print(f"  {path}", soft_wrap=True)

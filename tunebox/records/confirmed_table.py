@@ -10,11 +10,11 @@ from pydantic import TypeAdapter
 
 from tunebox import __version__
 from tunebox.decisions.confirmed import Confirmed, confirmed
-from tunebox.decisions.events import Event, Observer, SearchEnded
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError, reading
 from tunebox.records.confirm_plan import ConfirmPlan
 from tunebox.records.files import check_format
+from tunebox.records.record_writer import RecordWriter
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.table_file import table_in, write_table
 from tunebox.text import shell_command
@@ -34,13 +34,13 @@ _CONFIRMED = TypeAdapter(Confirmed)
 _VALUES = {"searched": "searched", "best_guesses": "best_guess"}
 
 
-class ConfirmedWriter(Observer):
+class ConfirmedWriter(RecordWriter):
     """Writes the table when a confirmation ends, with what there is by then."""
 
     def __init__(
         self, folder: SearchFolder, plan: ConfirmPlan, log: TrialLog, front: Sequence[str]
     ) -> None:
-        """Remember what to write.
+        """Take the retrainings of a search.
 
         Args:
             folder: The folder of the search that is confirmed.
@@ -48,23 +48,15 @@ class ConfirmedWriter(Observer):
             log: The retrainings; brought up to date before each event.
             front: The trials on the search's own front.
         """
-        self._folder = folder
+        super().__init__(folder, log)
         self._plan = plan
-        self._log = log
         self._front = front
-        self.warnings: list[str] = []  # problems that did not stop the confirmation
 
-    def on(self, event: Event) -> None:
-        """Write at the end."""
-        if not isinstance(event, SearchEnded):
-            return
-        result = confirmed(self._plan.candidates, self._log, self._front)
-        if result is None:
-            return
-        try:
-            write_confirmed(self._folder, result)
-        except RecordsError as error:
-            self.warnings.append(str(error))
+    def write(self) -> None:
+        """Write the table unless no retraining has ended."""
+        result = confirmed(self._plan.candidates, self.log, self._front)
+        if result is not None:
+            write_confirmed(self.folder, result)
 
 
 def write_confirmed(folder: SearchFolder, result: Confirmed) -> None:

@@ -1,7 +1,7 @@
 """The file ``end.json``: how the last run of a search ended."""
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -31,8 +31,9 @@ _RUN_END = TypeAdapter(RunEnd)
 
 def write_run_end(path: Path, end: RunEnd) -> None:
     """Write ``end``; an error of the disk is ignored, since the search has reported it."""
+    content = {field.name: getattr(end, field.name) for field in fields(RunEnd)}
     with suppress(OSError):
-        write_json(path, {"format": _FORMAT, **asdict(end)})
+        write_json(path, {"format": _FORMAT, **content})
 
 
 def read_run_end(path: Path) -> RunEnd | None:

@@ -23,7 +23,8 @@ from tunebox.records.confirmed_table import ConfirmedWriter, read_confirmed
 from tunebox.records.export import pick_trials
 from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import Journal, cut_journal, make_journal, read_journal
-from tunebox.records.lock import locked
+from tunebox.records.lock import holder, locked
+from tunebox.records.run_end import read_run_end, write_run_end
 from tunebox.records.search_folder import SearchFolder, create_folder
 from tunebox.records.test_looks import add_look, describe_looks, read_looks
 from tunebox.records.trial_tables import read_log
@@ -36,10 +37,10 @@ from tunebox.spec.seeded import seed_path, seeded_spec
 from tunebox.spec.write import search_yaml
 from tunebox.text import shell_command
 from tunebox.tracking.sync import search_tracking_uri
-from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.executors import make_executor, prepared_executor
 from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult
-from tunebox.verbs.running import Callbacks, run_to_end
+from tunebox.verbs.running import Callbacks, RunningRecords
 
 if TYPE_CHECKING:
     from tunebox.decisions.state import SearchState
@@ -84,6 +85,30 @@ def opened(folder: SearchFolder, name: str, callbacks: Callbacks) -> Iterator[Co
         write_plan(create_folder(folder.root.parent, folder.name), plan)
     with locked(folder.lock, callbacks.note):
         yield plan
+
+
+def unfinished(searched: SearchFolder) -> str | None:
+    """Return how to go on with retrainings of a search that were stopped; None if none were."""
+    if holder(searched.lock) is not None:  # they are running
+        return None
+    plan = read_plan(folder_of_retrainings(searched))
+    if plan is None or not were_stopped(searched):
+        return None
+    return _how_to_go_on(searched, plan.measures_test)
+
+
+def were_stopped(searched: SearchFolder) -> bool:
+    """Return whether retrainings of a search have begun and not ended by themselves."""
+    folder = folder_of_retrainings(searched)
+    if read_plan(folder) is None:
+        return False
+    end = read_run_end(folder.run_end)
+    return end is None or end.interrupted or end.trouble is not None
+
+
+def _how_to_go_on(searched: SearchFolder, is_confirmed: bool) -> str:
+    verb = ["confirm"] if is_confirmed else ["search", "--resume"]
+    return shell_command("tunebox", *verb, searched.name, *searched.out_option)
 
 
 def rewrite_report(name: str, out: str | Path | None, callbacks: Callbacks) -> None:
@@ -155,9 +180,7 @@ class Confirmation:
         found = read_confirmed(self._searched)
         if found is None:
             ended = result.trouble or result.ended
-            again = shell_command(
-                "tunebox", "confirm", self._searched.name, *self._searched.out_option
-            )
+            again = _how_to_go_on(self._searched, self._measures_test)
             raise RecordsError(
                 f"no retraining of {self._searched.name} has ended ({ended}); go on with: {again}"
             )
@@ -176,10 +199,11 @@ class Confirmation:
         front = [trial.trial_id for trial in self._log.front()]
         plan = ConfirmPlan(self._searched.name, self._candidates)  # for the table
         where = self._searched if self._is_new else self._folder
-        return run_to_end(
+        from tunebox.engine.drive import drive
+
+        records = RunningRecords(
             spec,
             state,
-            report,
             self._folder,
             search_tracking_uri(where, tracking_uri),
             callbacks,
@@ -187,6 +211,17 @@ class Confirmation:
             last=ConfirmedWriter(self._searched, plan, state.log, front),
             num_trials=num_trials,
         )
+        root = self._folder.root.absolute()
+        outcome = drive(
+            state,
+            make_executor(spec, state, root, report),
+            records.observers,
+            max_failed_fraction=spec.search.max_failed_fraction,
+            root=root,
+        )
+        result = records.result(outcome, report.notes)
+        write_run_end(self._folder.run_end, result)
+        return result
 
     def _seeded(self, spec: SearchSpec, where: Mapping[str, Any]) -> SearchSpec:
         """Return the search of the retrainings; how many there are is set later."""

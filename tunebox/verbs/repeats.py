@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tunebox.decisions.events import MakeObserver
 from tunebox.records.lock import locked
+from tunebox.records.run_end import write_run_end
 from tunebox.spec.confirm_settings import ConfirmSettings
 from tunebox.spec.search_settings import SHARE_OF_SEARCH, SearchSettings
 from tunebox.verbs.confirmation import (
@@ -12,9 +13,16 @@ from tunebox.verbs.confirmation import (
     folder_of_retrainings,
     opened,
     rewrite_report,
+    were_stopped,
 )
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.running import Callbacks
+
+
+def has_repeats(result: SearchResult, search: SearchSettings) -> bool:
+    """Return whether repeats follow a search whose trials have ended like this."""
+    ended_by_itself = not result.interrupted and result.trouble is None
+    return bool(search.repeats and ended_by_itself and result.log.front())
 
 
 def with_repeats(
@@ -27,7 +35,8 @@ def with_repeats(
     """Train the best trials of a search again, if it asks for that and has ended by itself.
 
     It is a confirmation that leaves the test set alone. What one that was killed has trained is
-    not trained again.
+    not trained again. Only after it does the folder of the search say that the search has ended:
+    after a kill, a resume goes on with the repeats.
 
     Args:
         result: The search, whose trials have ended.
@@ -39,8 +48,23 @@ def with_repeats(
     Returns:
         The result with what the repeats found, and how they ended.
     """
-    if not search.repeats or result.interrupted or result.trouble or not result.log.front():
+    if not has_repeats(result, search):
         return result
+    with locked(result.folder.lock, callbacks.note):
+        repeated = _repeated(result, search, tracking_uri, callbacks, display)
+        write_run_end(result.folder.run_end, repeated)
+    if repeated.confirmed is not None:
+        rewrite_report(result.name, result.out, callbacks)
+    return repeated
+
+
+def _repeated(
+    result: SearchResult,
+    search: SearchSettings,
+    tracking_uri: str | None,
+    callbacks: Callbacks,
+    display: MakeObserver | None,
+) -> SearchResult:
     budget = _epochs(result, search)
     if budget < search.max_epochs:
         line = (
@@ -54,17 +78,14 @@ def with_repeats(
         where["time_budget"] = search.time_budget * (1 - search.share_of_trials)
     folder = folder_of_retrainings(result.folder)
     settings = ConfirmSettings(seeds=search.repeats, budget=budget)
+    go_on = "they were stopped and go on; " if were_stopped(result.folder) else ""
     callbacks.note(
-        f"repeats: the best trials are trained again with up to {search.repeats} new seeds, in at "
-        f"most {budget} epochs"
+        f"repeats: {go_on}the best trials are trained again with up to {search.repeats} new "
+        f"seeds, in at most {budget} epochs"
     )
-    with (
-        locked(result.folder.lock, callbacks.note),
-        opened(folder, result.name, callbacks) as before,
-    ):
+    with opened(folder, result.name, callbacks) as before:
         run = Confirmation(result.folder, folder, before, settings, where, measures_test=False)
         again = run.run(tracking_uri, callbacks, display)
-    rewrite_report(result.name, result.out, callbacks)
     return _joined(result, again)
 
 

@@ -1,23 +1,20 @@
-"""A search, or the confirmation of one, run with its records."""
+"""The records of a search, or of the confirmation of one, while it runs."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tunebox.decisions.events import Event, MakeObserver, Observer
 from tunebox.records.journal import JournalWriter
-from tunebox.records.run_end import RunEnd, write_run_end
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.search_spec import SearchSpec
 from tunebox.tracking.stores import public_uri
-from tunebox.verbs.executors import autoscaler_observers, make_executor
+from tunebox.verbs.executors import autoscaler_observers
 from tunebox.verbs.results import SearchResult
 
 if TYPE_CHECKING:
     from tunebox.decisions.state import SearchState
     from tunebox.engine.drive import Outcome
-    from tunebox.engine.nodes.preparation import NodeReport
-    from tunebox.records.confirmed_table import ConfirmedWriter
-    from tunebox.reports.report_files import ReportFiles
+    from tunebox.records.record_writer import RecordWriter
 
 
 class Callbacks(Observer):
@@ -40,74 +37,82 @@ class Callbacks(Observer):
             self._note(line)
 
 
-def run_to_end(
-    spec: SearchSpec,
-    state: "SearchState",
-    report: "NodeReport",
-    folder: SearchFolder,
-    uri: str,
-    callbacks: Callbacks,
-    display: MakeObserver | None,
-    *,
-    last: "ReportFiles | ConfirmedWriter",
-    num_trials: int,
-) -> SearchResult:
-    """Run the trials of a search until it ends, and keep its records; its lock is held.
+class RunningRecords:
+    """The records of a search while it runs, and its result when it has ended.
 
-    Args:
-        spec: Settings of the search.
-        state: The search, with the events of its journal applied.
-        report: About the nodes.
-        folder: Its folder.
-        uri: Address of MLflow.
-        callbacks: Of the caller.
-        display: As in `tunebox.search`.
-        last: Writes its files when the search ends.
-        num_trials: How many trials will run at most.
+    Attributes:
+        observers: What gets every event, in this order. The journal is the first: other records
+            must have nothing that a resume does not know.
     """
-    # MLflow is imported here, before a thread delivers to it and before Ray Tune pickles a trial:
-    # cloudpickle looks into MLflow's lazy modules, and two threads that import them at the same
-    # time stop each other (_DeadlockError of their import locks).
-    import mlflow.tracking  # noqa: F401
 
-    from tunebox.engine.drive import drive
-    from tunebox.records.table_writer import TableWriter
-    from tunebox.tracking.projection import MlflowProjection
+    def __init__(
+        self,
+        spec: SearchSpec,
+        state: "SearchState",
+        folder: SearchFolder,
+        uri: str,
+        callbacks: Callbacks,
+        display: MakeObserver | None,
+        *,
+        last: "RecordWriter",
+        num_trials: int,
+    ) -> None:
+        """Open the records; the lock of the folder is held, and the end of an earlier run goes.
 
-    folder.run_end.unlink(missing_ok=True)
-    log = state.log
-    tables = TableWriter(folder, spec, log)
-    mlflow_runs = MlflowProjection(folder, spec, log, uri)
-    root = folder.root.absolute()
-    # the journal first: other records must have nothing that a resume does not know
-    observers: list[Observer] = [JournalWriter(folder.journal, folder.name), callbacks]
-    if display is not None:
-        observers.append(display(folder.name, spec.search, log))
-    observers += [tables, last, mlflow_runs, *autoscaler_observers(spec, num_trials)]
-    outcome = drive(
-        state,
-        make_executor(spec, state, root, report),
-        observers,
-        max_failed_fraction=spec.search.max_failed_fraction,
-        root=root,
-    )
-    problems = [*tables.warnings, *last.warnings, *mlflow_runs.warnings]
-    warnings = [*report.notes, *outcome.notes, *problems]
-    end = _run_end(outcome, uri, state.is_complete, warnings)
-    write_run_end(folder.run_end, end)
-    return SearchResult(
-        name=folder.name, out=spec.search.out, folder=folder, log=outcome.log, **vars(end)
-    )
+        Args:
+            spec: Settings of the search.
+            state: The search, with the events of its journal applied.
+            folder: Its folder.
+            uri: Address of MLflow.
+            callbacks: Of the caller.
+            display: As in `tunebox.search`.
+            last: Writes its files when the search ends.
+            num_trials: How many trials will run at most.
+        """
+        # MLflow is imported here, before a thread delivers to it and before Ray Tune pickles a
+        # trial: cloudpickle looks into MLflow's lazy modules, and two threads that import them at
+        # the same time stop each other (_DeadlockError of their import locks).
+        import mlflow.tracking  # noqa: F401
 
+        from tunebox.records.table_writer import TableWriter
+        from tunebox.tracking.projection import MlflowProjection
 
-def _run_end(outcome: "Outcome", uri: str, is_complete: bool, warnings: list[str]) -> RunEnd:
-    return RunEnd(
-        tracking_uri=public_uri(uri),
-        interrupted=outcome.interrupted,
-        ended=outcome.reason,
-        is_complete=is_complete,
-        warnings=warnings,
-        go_on=outcome.go_on,
-        trouble=outcome.trouble,
-        traceback=outcome.traceback,
-    )
+        folder.run_end.unlink(missing_ok=True)
+        self._spec = spec
+        self._state = state
+        self._folder = folder
+        self._uri = uri
+        tables = TableWriter(folder, spec, state.log)
+        mlflow_runs = MlflowProjection(folder, spec, state.log, uri)
+        self._writers = (tables, last, mlflow_runs)
+        displays = [] if display is None else [display(folder.name, spec.search, state.log)]
+        self.observers: list[Observer] = [
+            JournalWriter(folder.journal, folder.name),
+            callbacks,
+            *displays,
+            *self._writers,
+            *autoscaler_observers(spec, num_trials),
+        ]
+
+    def result(self, outcome: "Outcome", notes: list[str]) -> SearchResult:
+        """Return the result; the caller writes its end unless more is to follow.
+
+        Args:
+            outcome: How the search ended.
+            notes: Lines about the nodes, which the result has among its warnings.
+        """
+        problems = [line for writer in self._writers for line in writer.warnings]
+        return SearchResult(
+            name=self._folder.name,
+            out=self._spec.search.out,
+            folder=self._folder,
+            log=outcome.log,
+            tracking_uri=public_uri(self._uri),
+            interrupted=outcome.interrupted,
+            ended=outcome.reason,
+            is_complete=self._state.is_complete,
+            warnings=[*notes, *outcome.notes, *problems],
+            go_on=outcome.go_on,
+            trouble=outcome.trouble,
+            traceback=outcome.traceback,
+        )

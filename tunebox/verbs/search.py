@@ -15,6 +15,7 @@ from tunebox.records.confirm_plan import read_plan
 from tunebox.records.files import remove_unfinished, write_text
 from tunebox.records.journal import cut_journal, make_journal, read_journal
 from tunebox.records.lock import locked
+from tunebox.records.run_end import write_run_end
 from tunebox.records.search_folder import SearchFolder, create_folder, open_folder, reserved_name
 from tunebox.records.warm_start import keep_trials, warm_start
 from tunebox.spec.load import SearchFile, load_spec
@@ -27,12 +28,12 @@ from tunebox.text import shell_command
 from tunebox.tracking.stores import resolve_tracking_uri
 from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.data_check import write_bad_files
-from tunebox.verbs.executors import prepared_executor
+from tunebox.verbs.executors import make_executor, prepared_executor
 from tunebox.verbs.own_parts import check_own_parts
-from tunebox.verbs.repeats import with_repeats
+from tunebox.verbs.repeats import has_repeats, with_repeats
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.resume import check_num_trials, resumed_spec, resumed_state
-from tunebox.verbs.running import Callbacks, run_to_end
+from tunebox.verbs.running import Callbacks, RunningRecords
 
 if TYPE_CHECKING:
     from tunebox.decisions.state import SearchState
@@ -203,12 +204,12 @@ def _run(
     callbacks: Callbacks,
     display: MakeObserver | None,
 ) -> SearchResult:
+    from tunebox.engine.drive import drive
     from tunebox.reports.report_files import ReportFiles
 
-    return run_to_end(
+    records = RunningRecords(
         spec,
         state,
-        report,
         folder,
         uri,
         callbacks,
@@ -216,3 +217,15 @@ def _run(
         last=ReportFiles(folder, spec, state.log),
         num_trials=0 if _reason_for_no_trial(state) else state.num_left,
     )
+    root = folder.root.absolute()
+    outcome = drive(
+        state,
+        make_executor(spec, state, root, report),
+        records.observers,
+        max_failed_fraction=spec.search.max_failed_fraction,
+        root=root,
+    )
+    result = records.result(outcome, report.notes)
+    if not has_repeats(result, spec.search):
+        write_run_end(folder.run_end, result)
+    return result
