@@ -2,8 +2,6 @@
 
 import sys
 
-from tunebox.errors import EXIT_INTERRUPTED
-
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even while it is imported."""
@@ -12,6 +10,11 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not disturb the end
+        from tunebox.errors import EXIT_INTERRUPTED
+
         sys.exit(EXIT_INTERRUPTED)
 
 

@@ -44,7 +44,7 @@ def leave_waiting(folder: SearchFolder, uri: str, *, killed: bool = False) -> Tr
     recorder.die()
     if killed:
         search.run(recorder, 12)
-        recorder.tables._write()
+        recorder.tables.write()
     else:
         search.run(recorder)
         recorder.search_ended(interrupted=False)
