@@ -22,7 +22,6 @@ from tunebox.cli.report import report
 from tunebox.cli.search import search
 from tunebox.cli.terminal import accept_all_characters, complain, make_console, say
 from tunebox.errors import (
-    EXIT_INTERRUPTED,
     EXIT_TROUBLE,
     EXIT_USER_ERROR,
     OptionError,
@@ -63,8 +62,8 @@ def main() -> None:
         _fail(describe_os_error(error))
     except typer.exceptions.TyperException as error:
         _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(EXIT_INTERRUPTED)
+    except typer.Abort:  # what typer makes of Ctrl-C at a question; the caller handles both alike
+        raise KeyboardInterrupt from None
 
 
 @app.callback(invoke_without_command=True)
