@@ -29,7 +29,9 @@ def test_row_has_bounds_words_default_and_what_may_differ() -> None:
     assert rows["max_failed_fraction"].startswith(
         "| `max_failed_fraction` | number > 0, <= 1 | 0.5 | yes |  | "
     )
-    assert rows["cpus_per_trial"].startswith("| `cpus_per_trial` | number > 0 or `node` | 1 | yes")
+    assert rows["cpus_per_trial"].startswith(
+        "| `cpus_per_trial` | number >= 0.001, <= 10,000 or `node` | 1 | yes"
+    )
     assert rows["reduction_factor"].startswith(
         "| `reduction_factor` | whole number >= 2, <= 1,000 | 2"
     )
