@@ -21,6 +21,7 @@ from tunebox.training.evaluate import (
     accuracy_by_class,
     clean_batches,
     noisy_batches,
+    predicted,
 )
 from tunebox.training.robustness import evaluate_robustness
 from tunebox.training.trial_run import TrialRun
@@ -83,7 +84,7 @@ def test_accuracy_by_class_is_that_of_the_images_of_each_class_alone(
     parts: TrainingParts, model: Classifier
 ) -> None:
     images = parts.validation.select(torch.nonzero(parts.validation.labels != 3).flatten())
-    found = accuracy_by_class(model, images, clean_batches(images, 50))
+    found = accuracy_by_class(predicted(model, clean_batches(images, 50)), images.class_names)
     with torch.no_grad():
         chosen = model.eval()(images.images.float() / 255).argmax(dim=1)
     names = images.class_names or tuple(map(str, range(images.num_classes)))

@@ -23,7 +23,7 @@ from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.training.precision import evaluation_mode, full_float32
 
 if TYPE_CHECKING:
-    from tunebox.metrics.metric import Compute, Metric
+    from tunebox.metrics.metric import Compute, Metric, Prediction
 
 _CPU_BATCH = 128
 _CPU_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 224 x 224 pixels in colour
@@ -75,20 +75,16 @@ def accuracy_and_loss(model: Classifier, batches: Iterable[Batch]) -> tuple[floa
 
 
 def accuracy_by_class(
-    model: Classifier, images: AnyImageSet, batches: Iterable[Batch]
+    predictions: Sequence[Prediction], class_names: Sequence[str] | None
 ) -> dict[str, float]:
     """Return the share of correct predictions by the name of the class, without empty classes.
 
     Args:
-        model: In evaluation mode and float32 for this, whatever the training used.
-        images: Their class names are used, or the numbers if they have none.
-        batches: Of these images, perturbed or not.
+        predictions: Logits and labels, as `predicted` returns them.
+        class_names: In the order of the labels; None: their numbers are the names.
     """
-    device = model.mean.device
-    with torch.inference_mode(), evaluation_mode(model), full_float32(device):
-        predictions = [(model(batch), labels) for batch, labels in _parts(batches, device)]
-        values = class_accuracies(predictions).tolist()
-    names = images.class_names or tuple(map(str, range(len(values))))
+    values = class_accuracies(predictions).tolist()
+    names = class_names or tuple(map(str, range(len(values))))
     return {name: value for name, value in zip(names, values, strict=True) if not math.isnan(value)}
 
 
@@ -99,9 +95,19 @@ def computed(
 
     In evaluation mode and float32, whatever the training used; the host waits once.
     """
+    return values_of(predicted(model, batches), computes)
+
+
+def predicted(model: Classifier, batches: Iterable[Batch]) -> list[Prediction]:
+    """Return the logits and labels of each batch, in evaluation mode and float32."""
     device = model.mean.device
     with torch.inference_mode(), evaluation_mode(model), full_float32(device):
-        predictions = [(model(images), labels) for images, labels in _parts(batches, device)]
+        return [(model(images), labels) for images, labels in _parts(batches, device)]
+
+
+def values_of(predictions: Sequence[Prediction], computes: Sequence[Compute]) -> list[float]:
+    """Return what each of ``computes`` makes of the predictions; the host waits once."""
+    with torch.inference_mode(), full_float32(predictions[0][0].device):
         values = torch.stack([compute(predictions) for compute in computes])
     return [float(value) for value in values.tolist()]
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from tunebox.data.stored_set import AnyImageSet
+from tunebox.metrics.accuracy import accuracy
 from tunebox.metrics.catalogue import DEFAULT_COMPUTED
+from tunebox.metrics.cross_entropy import cross_entropy
 from tunebox.models.base import Classifier
 from tunebox.noise.down_up import DownUpSettings
 from tunebox.noise.gaussian import GaussianSettings
@@ -38,6 +40,8 @@ from tunebox.training.evaluate import (
     clean_batches,
     evenly,
     noisy_batches,
+    predicted,
+    values_of,
 )
 from tunebox.training.membership import membership_numbers
 from tunebox.training.robustness_row import RobustnessRow
@@ -124,7 +128,8 @@ def evaluate_robustness(
     """
     model.to(device)
     test = test.to(device)
-    clean = accuracy_and_loss(model, clean_batches(test, _BATCH_SIZE))
+    predictions = predicted(model, clean_batches(test, _BATCH_SIZE))
+    clean = values_of(predictions, [accuracy, cross_entropy])
     rows = [RobustnessRow("clean", "none", 0.0, *clean)]
     if evaluation is not None:
         # the rows need accuracy and loss, whichever metrics the search chose
@@ -142,7 +147,7 @@ def evaluate_robustness(
     others, numbers = _extra_rows(model, test, more, seed, _smoothing_std(evaluation))
     if "correct_times" in more.parts:
         numbers |= correct_times_numbers(model, few, curvatures.numpy(), seed)
-    by_class = accuracy_by_class(model, test, clean_batches(test, _BATCH_SIZE))
+    by_class = accuracy_by_class(predictions, test.class_names)
     return RobustnessReport([*rows, *others], summarize_curvature(curvatures), numbers, by_class)
 
 
