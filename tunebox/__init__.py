@@ -42,7 +42,7 @@ def __getattr__(name: str) -> "Any":
     # Ray, MLflow and torch are slow to import; a verb that needs none of them should not wait.
     # What is imported above is imported before the command line can handle Ctrl-C.
     if name == "__version__":
-        return _version()
+        return globals().setdefault(name, _version())  # for the next who asks
     if name in __all__:
         module = "records.model_folder" if name == "load_model" else f"verbs.{name}"
         return getattr(import_module(f"tunebox.{module}"), name)
