@@ -20,6 +20,7 @@ from tunebox.records.export import knee
 from tunebox.reports.format import format_metric
 from tunebox.reports.methods import branch_path, method_of, short_names
 from tunebox.spec.space import Leaf
+from tunebox.text import counted
 
 
 @dataclass(frozen=True)
@@ -199,4 +200,4 @@ def rounded(value: float) -> float | None:
 
 def count(number: int, noun: str) -> str:
     """Return ``number`` and the noun in its singular or plural."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return counted(number, noun, f"{noun}s")
