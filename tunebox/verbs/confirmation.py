@@ -91,19 +91,16 @@ def unfinished(searched: SearchFolder) -> str | None:
     """Return how to go on with retrainings of a search that were stopped; None if none were."""
     if holder(searched.lock) is not None:  # they are running
         return None
-    plan = read_plan(folder_of_retrainings(searched))
-    if plan is None or not were_stopped(searched):
-        return None
-    return _how_to_go_on(searched, plan.measures_test)
+    plan = stopped_plan(searched)
+    return None if plan is None else _how_to_go_on(searched, plan.measures_test)
 
 
-def were_stopped(searched: SearchFolder) -> bool:
-    """Return whether retrainings of a search have begun and not ended by themselves."""
+def stopped_plan(searched: SearchFolder) -> ConfirmPlan | None:
+    """Return the plan of retrainings that have begun and not ended by themselves, else None."""
     folder = folder_of_retrainings(searched)
-    if read_plan(folder) is None:
-        return False
     end = read_run_end(folder.run_end)
-    return end is None or end.interrupted or end.trouble is not None
+    was_stopped = end is None or end.interrupted or end.trouble is not None
+    return read_plan(folder) if was_stopped else None
 
 
 def _how_to_go_on(searched: SearchFolder, is_confirmed: bool) -> str:
@@ -196,11 +193,11 @@ class Confirmation:
         callbacks: Callbacks,
         display: MakeObserver | None,
     ) -> SearchResult:
+        from tunebox.engine.drive import drive
+
         front = [trial.trial_id for trial in self._log.front()]
         plan = ConfirmPlan(self._searched.name, self._candidates)  # for the table
         where = self._searched if self._is_new else self._folder
-        from tunebox.engine.drive import drive
-
         records = RunningRecords(
             spec,
             state,

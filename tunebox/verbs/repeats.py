@@ -13,7 +13,7 @@ from tunebox.verbs.confirmation import (
     folder_of_retrainings,
     opened,
     rewrite_report,
-    were_stopped,
+    stopped_plan,
 )
 from tunebox.verbs.results import SearchResult
 from tunebox.verbs.running import Callbacks
@@ -78,7 +78,7 @@ def _repeated(
         where["time_budget"] = search.time_budget * (1 - search.share_of_trials)
     folder = folder_of_retrainings(result.folder)
     settings = ConfirmSettings(seeds=search.repeats, budget=budget)
-    go_on = "they were stopped and go on; " if were_stopped(result.folder) else ""
+    go_on = "they were stopped and go on; " if stopped_plan(result.folder) else ""
     callbacks.note(
         f"repeats: {go_on}the best trials are trained again with up to {search.repeats} new "
         f"seeds, in at most {budget} epochs"
