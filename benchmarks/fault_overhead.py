@@ -7,8 +7,11 @@ pairs on one Ray, each arm first in every second pair. One trial runs at a time:
 another order each time, stop others, and make another search of it. Compared are the seconds of the
 whole search and the CPU time of the driver, the trials and Ray together: with all CPUs busy, that
 is what a search takes. Other programs on the machine disturb the first, and hardly the second.
-The parts are measured by themselves too: the seconds that the driver spent in
-the journal, and what the checkpoints of the search cost a trial.
+
+No arm logs the models of the front to MLflow: that is an export for each trial of the front, at the
+end of the search, and costs the same after a short search as after one of days. It is measured by
+itself, as are the seconds that the driver spent in the journal, and what the checkpoints of the
+search cost a trial.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from tunebox.engine.ray.executor import RayTuneExecutor
 from tunebox.records.checkpoints import write_checkpoint
 from tunebox.records.journal import JournalWriter
 from tunebox.spec.load import load_spec
+from tunebox.tracking.client import Store
+from tunebox.tracking.runs import ModelSource
 from tunebox.training.trial_run import TrialRun
 from tunebox.verbs.results import SearchResult
 
@@ -62,7 +67,7 @@ def main() -> None:
         for number in range(arguments.pairs):
             arms = (True, False) if number % 2 else (False, True)
             pairs.append({safe: one(out, arguments.trials, number, safe) for safe in arms})
-        journal_seconds, result = timed_journal(out, arguments.trials)
+        parts = timed_parts(out, arguments.trials)
     ray.shutdown()
     for what in ("wall", "cpu"):
         ratios = [getattr(pair[True], what) / getattr(pair[False], what) for pair in pairs]
@@ -70,13 +75,14 @@ def main() -> None:
             f"{what}: with / without, median of {len(ratios)} pairs "
             f"{statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
         )
-    print_parts(journal_seconds, result)
+    print_parts(parts)
 
 
 def one(out: str, trials: int, number: int, is_safe: bool) -> Cost:
     """Run one arm of a pair."""
     name = f"{'safe' if is_safe else 'bare'}-{number}"
-    with family_clock() as cpu_seconds, nullcontext() if is_safe else without():
+    arm = mock.patch.object(Store, "_send_model") if is_safe else without()
+    with family_clock() as cpu_seconds, arm:
         start, cpu_start = time.perf_counter(), cpu_seconds()
         result = search(out, trials, name)
         cost = Cost(time.perf_counter() - start, cpu_seconds() - cpu_start)
@@ -124,39 +130,58 @@ def without() -> Iterator[None]:
         yield
 
 
-def timed_journal(out: str, trials: int) -> tuple[float, SearchResult]:
-    """Return the seconds that the driver spends in the journal, and the search."""
-    spent = [0.0]
+@dataclass
+class Parts:
+    """What parts of a search took, in seconds."""
+
+    result: SearchResult
+    journal: float  # of the driver
+    models: list[float]  # CPU time of each logged model
+
+
+def timed_parts(out: str, trials: int) -> Parts:
+    """Run the search once more, and measure parts of it."""
+    journal, models = [0.0], list[float]()
+    send_model = Store._send_model
 
     class Timed(JournalWriter):
         def on(self, event: Event) -> None:
             start = time.perf_counter()
             super().on(event)
-            spent[0] += time.perf_counter() - start
+            journal[0] += time.perf_counter() - start
 
         def tick(self) -> None:
             start = time.perf_counter()
             super().tick()
-            spent[0] += time.perf_counter() - start
+            journal[0] += time.perf_counter() - start
 
-    with mock.patch("tunebox.verbs.running.JournalWriter", Timed):
+    def timed(store: Store, run_id: str, source: ModelSource | None) -> None:
+        start = time.thread_time()
+        send_model(store, run_id, source)
+        models.append(time.thread_time() - start)
+
+    with (
+        mock.patch("tunebox.verbs.running.JournalWriter", Timed),
+        mock.patch.object(Store, "_send_model", timed),
+    ):
         result = search(out, trials, "timed")
-    return spent[0], result
+    return Parts(result, journal[0], models)
 
 
-def print_parts(journal_seconds: float, result: SearchResult) -> None:
-    total = duration(result)
-    trials = result.log.trials.values()
+def print_parts(parts: Parts) -> None:
+    total = duration(parts.result)
+    trials = parts.result.log.trials.values()
     spec = load_spec("digits")
     rungs = Decisions(spec.space, spec.objective_set, spec.search).rungs
     num_checkpoints = sum(rung <= trial.epochs for trial in trials for rung in rungs)
     cost = checkpoint_seconds()
-    share = (journal_seconds + num_checkpoints * cost) / total
+    share = (parts.journal + num_checkpoints * cost) / total
     print(
-        f"of {total:.1f} s: {journal_seconds:.2f} s in the journal; {num_checkpoints} checkpoints "
+        f"of {total:.1f} s: {parts.journal:.2f} s in the journal; {num_checkpoints} checkpoints "
         f"of {1000 * cost:.1f} ms, {num_checkpoints * cost:.2f} s; together "
         f"{100 * share:.1f} %"
     )
+    print(f"{len(parts.models)} models of the front: {sum(parts.models):.1f} s of the CPU")
 
 
 def checkpoint_seconds(repeats: int = 50) -> float:

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 END_SECONDS = 120.0  # at most, at the end of a search, for what MLflow lacks: models take long
 AWAY_SECONDS = 5.0  # of them without a delivery, when MLflow does not answer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between tries
-_SEND_PAUSE = 3.0  # seconds between rounds of sending: what comes meanwhile is sent at once
+_SEND_PAUSE = 10.0  # seconds between rounds of sending: what comes meanwhile is sent at once
 _SEND_SHARE = 0.3  # of the time may go into sending; all of it once many runs are behind
 _MANY = 100  # runs
 _GROUP = 100  # runs in one transaction of a database
@@ -190,9 +190,16 @@ class Delivery:
             if not self._bring_each(store, self._bring_together(store, keys)):
                 return
         if self._bring_each(store, parents):
-            with self._changed:  # models take seconds to make: all else is there before
-                left = [key for key in children if key in self._behind]
-            self._bring_each(store, left, with_models=True)
+            # models take seconds to make: all else is there before
+            lacking = [key for key in children if self._lacks_model(key)]
+            self._bring_each(store, lacking, with_models=True)
+
+    def _lacks_model(self, key: Key) -> bool:
+        with self._changed:
+            wanted, sent = self._behind.get(key), self.runs.get(key)
+        if wanted is None or sent is None:
+            return False
+        return any(update.changes_model for update in difference(wanted, sent))
 
     def _open_store(self) -> "SearchStore":
         """Return the store once it is known what it has of the search, with the search's run."""
