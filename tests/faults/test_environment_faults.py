@@ -18,19 +18,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("swallows", [False, True])
 def test_no_call_for_this_machine_asks_the_proxy(
-    tmp_path: Path, ray_address: str, undisturbed: SearchProcess, swallows: bool
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
+    """Whether it refuses at once, or answers nothing: one in the first part, one in the second."""
     search = SearchProcess(tmp_path, "--address", ray_address)
-    with silent_proxy(swallows=swallows) as proxy:
-        search.variables = proxy.variables
-        search.start()
-        code, stdout, stderr = search.finish(240)
-        assert (code, stderr) == (0, ""), stdout
-        assert proxy.asked_for_this_machine() == []
+    for swallows, trials in ((False, "2"), (True, "10")):
+        with silent_proxy(swallows=swallows) as proxy:
+            search.variables = proxy.variables
+            search.start("--trials", trials)
+            code, stdout, stderr = search.finish(240)
+            assert (code, stderr) == (0, ""), stdout
+            assert proxy.asked_for_this_machine() == []
+        check_records(search.folder, search.tracking_uri)
     assert outcome(search.folder) == outcome(undisturbed.folder)
-    check_records(search.folder, search.tracking_uri)
 
 
 def test_a_clock_that_is_set_again_and_again(tmp_path: Path) -> None:
