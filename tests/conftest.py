@@ -1,7 +1,6 @@
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,16 +117,13 @@ class MadeOnce:
 
     def folder(self, name: str, fill: Callable[[Path], None]) -> Path:
         """Return a folder that the first process that asked has filled; change nothing in it."""
-        folder = self.root / name
+        folder, is_made = self.root / name, self.root / f"{name}.made"
         with FileLock(self.root / f"{name}.lock"):
-            if not folder.exists():
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
                 folder.mkdir()
-                try:
-                    fill(folder)
-                except BaseException:
-                    with suppress(OSError):
-                        folder.rename(self.root / f"{name}-failed")  # the next one tries again
-                    raise
+                fill(folder)
+                is_made.touch()
         return folder
 
 
