@@ -9,6 +9,7 @@ import pytest
 from tests.cli.command import Ended, Run
 from tests.records.make_log import make_log, make_spec
 from tunebox.cli import main as cli
+from tunebox.errors import EXIT_INTERRUPTED
 from tunebox.records.search_folder import create_folder
 from tunebox.records.trial_tables import write_tables
 from tunebox.spec.write import search_yaml
@@ -32,10 +33,10 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     def call(*arguments: str, stdin: str = "") -> Ended:
         monkeypatch.setattr(sys, "argv", ["tunebox", *arguments])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises((SystemExit, KeyboardInterrupt)) as end:
             cli.main()
         printed = capsys.readouterr()
-        code = end.value.code or 0
+        code = (end.value.code or 0) if isinstance(end.value, SystemExit) else EXIT_INTERRUPTED
         assert isinstance(code, int)
         return Ended(code, printed.out, printed.err)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -415,3 +416,22 @@ def test_cluster_that_is_too_small_or_not_there(
     )
     assert_one_line(Ended(done.returncode, done.stdout, done.stderr), message)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_that_breaks_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def list_files() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("tunebox.spec.load.shipped_files", list_files)
+    assert run("spaces") == Ended(2, "", "error: Broken pipe\n")
+
+
+def test_standard_output_without_a_reader_is_no_mistake(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        command = [sys.executable, "-m", "tunebox", "spaces"]
+        done = subprocess.run(
+            command, cwd=tmp_path, stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -17,7 +17,7 @@ from tests.records.make_log import make_log, make_spec
 from tests.spec.make_spec import FIXED_FILE
 from tunebox.cli.common import end_search
 from tunebox.cli.tables import describe_failures, describe_settings, print_search
-from tunebox.cli.terminal import complain, make_console, printer, say
+from tunebox.cli.terminal import complain, has_reader, make_console, printer, say
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
 from tunebox.pareto.objectives import Objective, Objectives
 from tunebox.records.search_folder import SearchFolder, create_folder
@@ -177,3 +177,12 @@ def test_what_is_said_is_there_at_once_although_the_command_runs_on() -> None:
         process.stdin.close()
         assert there
         assert process.stdout.read() == "served\n"
+
+
+def test_a_pipe_has_a_reader_until_its_other_end_is_closed() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        assert has_reader(stream)
+        os.close(reader)
+        assert not has_reader(stream)
+    assert has_reader(io.StringIO())  # no file

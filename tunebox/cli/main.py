@@ -5,11 +5,12 @@ Each command imports what it needs: torch, Ray and MLflow take seconds to import
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import typer.exceptions
 from pydantic import ValidationError
+from typer.core import TyperGroup
 
 import tunebox
 from tunebox.cli import cluster as cli_cluster
@@ -20,8 +21,9 @@ from tunebox.cli.models import evaluate, export, predict, train
 from tunebox.cli.parts import parts
 from tunebox.cli.report import report
 from tunebox.cli.search import search
-from tunebox.cli.terminal import accept_all_characters, complain, make_console, say
+from tunebox.cli.terminal import accept_all_characters, complain, has_reader, make_console, say
 from tunebox.errors import (
+    EXIT_INTERRUPTED,
     EXIT_TROUBLE,
     EXIT_USER_ERROR,
     OptionError,
@@ -31,8 +33,26 @@ from tunebox.errors import (
 from tunebox.spec.search_options import REPLAYABLE, spelling
 from tunebox.text import printable
 
+
+class _Commands(TyperGroup):
+    """The commands; a pipe that breaks in one of them is named.
+
+    Typer takes every broken pipe for one of standard output, whose reader is gone, and exits in
+    silence.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if has_reader(sys.stdout) and has_reader(sys.stderr):
+                raise TuneboxError(describe_os_error(error)) from error
+            raise
+
+
 app = typer.Typer(
     name="tunebox",
+    cls=_Commands,
     help="Search the training settings of robust image classifiers: "
     "the Pareto front of clean against noisy accuracy.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,10 +70,14 @@ app.add_typer(spaces_app, name="spaces")
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended the command, also where it ended in good order.
+    """
     accept_all_characters()
     try:
-        sys.exit(app(standalone_mode=False))
+        exit_code = app(standalone_mode=False)
     except OptionError as error:
         _fail(f"{spelling(error.name)}{error.message}")
     except TuneboxError as error:
@@ -62,8 +86,11 @@ def main() -> None:
         _fail(describe_os_error(error))
     except typer.exceptions.TyperException as error:
         _fail(f"{_message(error).rstrip('.?')}; see tunebox -h")
-    except typer.Abort:  # what typer makes of Ctrl-C at a question; the caller handles both alike
+    except typer.Abort:  # what typer makes of Ctrl-C at a question
         raise KeyboardInterrupt from None
+    if exit_code == EXIT_INTERRUPTED:  # what it makes of Ctrl-C elsewhere
+        raise KeyboardInterrupt
+    sys.exit(exit_code)
 
 
 @app.callback(invoke_without_command=True)

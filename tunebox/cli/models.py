@@ -62,7 +62,8 @@ def export(
     for folder in exported.folders:
         say(printable(str(folder)))
         if not has_model_weights(folder):
-            say("  no weights: a search keeps those of its front only; train the trial with")
+            why = "see below" if exported.problems else "a search keeps those of its front only"
+            say(f"  no weights: {why}; train the trial with")
             say(f"  {shell_command('tunebox', 'train', folder / TRIAL_FILE)}")
     for note in exported.notes:
         say(note)

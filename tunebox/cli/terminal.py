@@ -5,10 +5,11 @@ and a terminal that lacks a character gets its code.
 """
 
 import io
+import select
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
@@ -50,3 +51,14 @@ def accept_all_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def has_reader(stream: TextIO) -> bool:
+    """Return False if a stream is a pipe or socket whose other end was closed."""
+    try:
+        number = stream.fileno()
+    except (OSError, ValueError):  # no file, or closed
+        return True
+    poll = select.poll()
+    poll.register(number, select.POLLOUT)
+    return not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
