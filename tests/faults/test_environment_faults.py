@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,16 +22,23 @@ CHECKOUT = Path(__file__).parents[2]
 def test_no_call_for_this_machine_asks_the_proxy(
     tmp_path: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
-    """Whether it refuses at once, or answers nothing: one in the first part, one in the second."""
+    """Whether it refuses at once, as until a Ctrl-C, or answers nothing, as after it."""
     search = SearchProcess(tmp_path, "--address", ray_address)
-    for swallows, trials in ((False, "2"), (True, "10")):
-        with silent_proxy(swallows=swallows) as proxy:
-            search.variables = proxy.variables
-            search.start("--trials", trials)
-            code, stdout, stderr = search.finish(240)
-            assert (code, stderr) == (0, ""), stdout
-            assert proxy.asked_for_this_machine() == []
-        check_records(search.folder, search.tracking_uri)
+    with silent_proxy(swallows=False) as proxy:
+        search.variables = proxy.variables
+        process = search.start()
+        search.wait_for("reported", 5)
+        process.send_signal(signal.SIGINT)
+        code, stdout, stderr = search.finish()
+        assert (code, stderr) == (130, ""), stdout
+        assert proxy.asked_for_this_machine() == []
+    with silent_proxy(swallows=True) as proxy:
+        search.variables = proxy.variables
+        search.start()
+        code, stdout, stderr = search.finish(240)
+        assert (code, stderr) == (0, ""), stdout
+        assert proxy.asked_for_this_machine() == []
+    check_records(search.folder, search.tracking_uri)
     assert outcome(search.folder) == outcome(undisturbed.folder)
 
 
