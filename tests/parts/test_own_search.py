@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 
 import tunebox
 from tests.command_line import run_tunebox, succeed
-from tests.engine.nodes.node_cluster import NodeCluster, node_cluster
+from tests.engine.nodes.node_cluster import node_cluster
 from tests.parts.own_code import COMMANDS, FILES, write_own
 from tunebox.errors import SearchFileError, TuneboxError
 from tunebox.records.search_folder import SearchFolder
@@ -43,22 +42,15 @@ def test_the_page_on_extending_holds_typed_as_it_is(tmp_path: Path, ray_address:
     assert printed[-1].endswith("2 trials\n")
 
 
-@pytest.fixture(scope="module")
-def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeCluster]:
-    with node_cluster(tmp_path_factory.mktemp("nodes")) as cluster:
-        cluster.add("second")
-        yield cluster
-
-
 @pytest.mark.parametrize("module", ["parts.py", "my_package.my_parts"])
-def test_two_nodes_run_code_that_is_not_installed_there(
-    module: str, tmp_path: Path, two_nodes: NodeCluster
-) -> None:
-    write_own(tmp_path, module)
-    arguments = ("--name", "s", "--address", two_nodes.address)
-    done = run_tunebox("search", "camera.yaml", *arguments, cwd=tmp_path, timeout=300)
+def test_two_nodes_run_code_that_is_not_installed_there(module: str, tmp_path: Path) -> None:
+    write_own(tmp_path / "work", module)
+    with node_cluster(tmp_path) as cluster:
+        cluster.add("second")
+        arguments = ("--name", "s", "--address", cluster.address)
+        done = run_tunebox("search", "camera.yaml", *arguments, cwd=tmp_path / "work", timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    log = read_log(SearchFolder(tmp_path / "results" / "s"))
+    log = read_log(SearchFolder(tmp_path / "work" / "results" / "s"))
     assert len(log.trials) == 4
     assert all(trial.state.value in ("finished", "stopped") for trial in log.trials.values())
     assert all("noisy_top2" in trial.last_metrics for trial in log.trials.values())
