@@ -16,5 +16,4 @@ quick:
 	$(BIN)/pytest -q -n 2 -m quick
 
 test:  ## all tests, as README.md says
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests.command_line import SEARCH_FILE, succeed
@@ -108,23 +109,54 @@ class RealSearch:
         return f"sqlite:///{self.out / 'mlflow.db'}"
 
 
+@dataclass(frozen=True)
+class MadeOnce:
+    """Makes what is expensive once for all processes of pytest-xdist."""
+
+    root: Path  # a folder that all of them see
+
+    def folder(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Return a folder that the first process that asked has filled; change nothing in it."""
+        folder, is_made = self.root / name, self.root / f"{name}.made"
+        with FileLock(self.root / f"{name}.lock"):
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of one that failed
+                folder.mkdir()
+                fill(folder)
+                is_made.touch()
+        return folder
+
+
 @pytest.fixture(scope="session")
-def real_search(tmp_path_factory: pytest.TempPathFactory) -> RealSearch:
+def made_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MadeOnce:
+    root = tmp_path_factory.getbasetemp()
+    return MadeOnce(root if worker_id == "master" else root.parent)
+
+
+@pytest.fixture(scope="session")
+def real_search(made_once: MadeOnce) -> RealSearch:
     """One small search, shared: nothing may be changed in it."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
-    printed = succeed("search", "methods.yaml", "--out", "out", "--address", "local", cwd=home)
+
+    def search(home: Path) -> None:
+        (home / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
+        printed = succeed("search", "methods.yaml", "--out", "out", "--address", "local", cwd=home)
+        (home / "printed.txt").write_text(printed, encoding="utf-8")
+
+    home = made_once.folder("home", search)
+    printed = (home / "printed.txt").read_text(encoding="utf-8")
     return RealSearch(home, home / "out", SearchFolder(home / "out" / "methods-1"), printed)
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store(made_once: MadeOnce) -> Path:
     """A database that MLflow has set up: that takes seconds, a copy of it none."""
-    from mlflow.tracking import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+    def make(folder: Path) -> None:
+        from mlflow.tracking import MlflowClient
+
+        MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    return made_once.folder("store", make) / "mlflow.db"
 
 
 @pytest.fixture

@@ -61,7 +61,6 @@ def read_search_file(folder: Path) -> object:
 
 def make_search(folder: Path) -> Path:
     """Write a search with all its files, as far as Python's own modules can."""
-    from tests.records.make_log import make_log, make_spec
     from tunebox.decisions.events import (
         Ended,
         Planned,
@@ -86,15 +85,17 @@ def make_search(folder: Path) -> Path:
     journal, generator = JournalWriter(search.journal, "s"), random.Random(0)
     metrics = {"clean_accuracy": 0.5, "noisy_accuracy": 0.25, "train_loss": 1.0}
     journal.on(SearchStarted(1.0, "host", 12))
-    for trial in ("0000", "0001", "0002"):
+    for trial in ("0000", "0001", "0002", "0003"):
         journal.on(Planned(trial, sample_values(spec.space, generator)))
         journal.on(Started(trial, 2.0))
-        for epoch in (1, 2):
+        for epoch in (1, 2) if trial < "0003" else (1,):
             journal.on(Reported(trial, Report(epoch, metrics, 3.0 + epoch), "node"))
-        journal.on(Ended(trial, TrialState.FINISHED, None, 9.0))
+        if trial < "0003":
+            journal.on(Ended(trial, TrialState.FINISHED, None, 9.0))
+    journal.on(Ended("0003", TrialState.FAILED, "ValueError: loss is nan", 9.5))
     journal.on(SearchEnded(10.0, False, None))
-    write_tables(search, make_log(8), make_spec().space.leaves)
-    state = resumed_state(search, resumed_spec(search, {}), read_journal(search.journal).events)
+    state = resumed_state(search, resumed_spec(search, {}), read_journal(search.journal))
+    write_tables(search, state.log, spec.space.leaves)
     keep_trials(list(state.log.trials.values()), search.warm_start)
     return search.root
 
@@ -120,8 +121,7 @@ def read_state(folder: Path) -> object:
     from tunebox.verbs.resume import resumed_state
 
     search = SearchFolder(folder / "out" / "s")
-    events = read_journal(search.journal).events
-    state = resumed_state(search, spec_in(search.search_file), events)
+    state = resumed_state(search, spec_in(search.search_file), read_journal(search.journal))
     return state.log.front(), state.next_event()
 
 

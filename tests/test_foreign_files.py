@@ -177,3 +177,16 @@ def test_what_goes_wrong_while_reading_is_about_the_file() -> None:
         raise RecordsError("b/f is newer")
     with pytest.raises(KeyboardInterrupt), reading("b/f"):
         raise KeyboardInterrupt
+
+
+def test_weights_with_more_than_plain_values_are_refused_without_advice_to_trust_them(
+    tmp_path: Path,
+) -> None:
+    import torch
+
+    path = make_old_model(tmp_path)
+    torch.save({**torch.load(path, weights_only=True), "extra": tmp_path}, path)
+    expected = r"weights\.pt cannot be read: it holds more than tensors and plain values"
+    with pytest.raises(RecordsError, match=expected) as caught:
+        load_model(path.parent)
+    assert "weights_only" not in str(caught.value)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 from pydantic import ValidationError
 
@@ -110,6 +111,8 @@ def describe_error(error: Exception) -> str:
         reason = "it is nested too deep"
     elif isinstance(error, MemoryError):
         reason = "it needs more memory than there is"
+    elif isinstance(error, UnpicklingError):  # PyTorch's words advise to trust the file
+        reason = "it holds more than tensors and plain values, or is damaged"
     elif isinstance(error, ValidationError):
         first = error.errors(include_input=False)[0]
         reason = ": ".join(["/".join(map(str, first["loc"])), first["msg"]]).removeprefix(": ")

@@ -16,7 +16,9 @@ def reach_this_machine_directly(environment: MutableMapping[str, str] = os.envir
     proxy could not reach them, and would see what is sent. What the user has in ``no_proxy`` stays.
     """
     has_proxy = any(
-        value for name, value in environment.items() if name.lower().endswith("_proxy")
+        value
+        for name, value in environment.items()
+        if name.lower().endswith("_proxy") and name.lower() not in (*_NAMES, _OF_GRPC)
     )  # without one nothing is set: on macOS the proxies of the system settings would be ignored
     if not has_proxy:
         return

@@ -17,7 +17,7 @@ from tests.faults.search_process import SearchProcess, outcome, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def test_killed_five_times_it_ends_as_if_undisturbed(
+def test_killed_three_times_it_ends_as_if_undisturbed(
     tmp_path: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
     """With the last kill the journal loses its end, and the checkpoints of a trial are damaged."""
@@ -26,7 +26,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     epochs = [event["epoch"] for event in undisturbed.events("reported")]
     between_rungs = [number for number, epoch in enumerate(epochs, start=1) if epoch in (3, 5)]
     last_moment = between_rungs[len(between_rungs) // 2]
-    moments = sorted(generator.sample(range(1, last_moment), 5))
+    moments = sorted(generator.sample(range(1, last_moment), 3))
     for number, moment in enumerate(moments):
         search.start()
         search.wait_for("search_started", number + 1)
@@ -51,7 +51,7 @@ def test_killed_five_times_it_ends_as_if_undisturbed(
     assert outcome(search.folder) == outcome(undisturbed.folder)
     check_records(search.folder, search.tracking_uri)
     check_weights(search.folder)
-    assert search.count("search_started") == 6
+    assert search.count("search_started") == 4
 
 
 def stop_between_rungs(search: SearchProcess) -> None:
@@ -79,16 +79,14 @@ def test_two_drivers_then_ctrl_c_then_more_trials(
     first = search.start("--trials", "8")
     num_reports = sum(event["trial"] < "0008" for event in undisturbed.events("reported"))
     who = rf"process {first.pid} on host {re.escape(socket.gethostname())} since 20\S+"
-    for moment in sorted(random.Random(6).sample(range(1, num_reports - 6), 3)):
-        first.send_signal(signal.SIGCONT)
-        search.wait_for("reported", moment)
-        first.send_signal(signal.SIGSTOP)  # or it may be over before the second has started
-        second = SearchProcess(tmp_path, "--address", ray_address)
-        second.start()
-        code, _, stderr = second.finish()
-        assert code == 2
-        refusal = rf"error: .*/s is in use by {who}; wait for its end, or end it\n"
-        assert re.fullmatch(refusal, stderr)
+    search.wait_for("reported", num_reports // 2)
+    first.send_signal(signal.SIGSTOP)  # or it may be over before the second has started
+    second = SearchProcess(tmp_path, "--address", ray_address)
+    second.start()
+    code, _, stderr = second.finish()
+    assert code == 2
+    refusal = rf"error: .*/s is in use by {who}; wait for its end, or end it\n"
+    assert re.fullmatch(refusal, stderr)
     first.send_signal(signal.SIGINT)
     first.send_signal(signal.SIGCONT)
     code, stdout, stderr = search.finish()

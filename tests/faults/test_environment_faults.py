@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,19 +19,27 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 CHECKOUT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("swallows", [False, True])
 def test_no_call_for_this_machine_asks_the_proxy(
-    tmp_path: Path, ray_address: str, undisturbed: SearchProcess, swallows: bool
+    tmp_path: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
+    """Whether it refuses at once, as until a Ctrl-C, or answers nothing, as after it."""
     search = SearchProcess(tmp_path, "--address", ray_address)
-    with silent_proxy(swallows=swallows) as proxy:
+    with silent_proxy(swallows=False) as proxy:
+        search.variables = proxy.variables
+        process = search.start()
+        search.wait_for("reported", 5)
+        process.send_signal(signal.SIGINT)
+        code, stdout, stderr = search.finish()
+        assert (code, stderr) == (130, ""), stdout
+        assert proxy.asked_for_this_machine() == []
+    with silent_proxy(swallows=True) as proxy:
         search.variables = proxy.variables
         search.start()
         code, stdout, stderr = search.finish(240)
         assert (code, stderr) == (0, ""), stdout
         assert proxy.asked_for_this_machine() == []
-    assert outcome(search.folder) == outcome(undisturbed.folder)
     check_records(search.folder, search.tracking_uri)
+    assert outcome(search.folder) == outcome(undisturbed.folder)
 
 
 def test_a_clock_that_is_set_again_and_again(tmp_path: Path) -> None:

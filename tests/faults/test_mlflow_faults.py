@@ -218,7 +218,7 @@ def test_a_search_whose_server_dies_for_good_is_synced(
     server = running
     (tmp_path / "methods.yaml").write_text(SEARCH_FILE, encoding="utf-8")
     secret_uri = server.uri.replace("//", "//me:open-sesame@")
-    options = ("--out", "out", "--address", "local", "--tracking-uri", secret_uri)
+    options = ("--out", "out", "--address", "none", "--tracking-uri", secret_uri)
     with start_tunebox("search", "methods.yaml", *options, cwd=tmp_path) as process:
         kill_when(server, lambda: is_reported(tmp_path / "out" / "methods-1"))
         printed, errors = process.communicate(timeout=200)

@@ -23,10 +23,12 @@ from tunebox.records.trial_tables import read_log
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
-def test_the_page_on_extending_holds_typed_as_it_is(tmp_path: Path) -> None:
+def test_the_page_on_extending_holds_typed_as_it_is(tmp_path: Path, ray_address: str) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    # a Ray that runs is joined: to start one for each command takes longer than the commands
+    environment = {**os.environ, "PATH": programs, "RAY_ADDRESS": ray_address}
     printed = []
     for command in COMMANDS:
         done = subprocess.run(

@@ -40,6 +40,13 @@ def test_a_kind_may_stand_without_settings() -> None:
     ("metrics", "objectives", "message"),
     [
         ("clean_accuracy", "pgd_accuracy: {reference: 0}", "add it to evaluation/metrics"),
+        (
+            "clean_accuracy",
+            "clean_accuracy: {reference: 90}",
+            "objectives/clean_accuracy: 'clean_accuracy' is a share from 0 to 1, never better than "
+            "the reference 90: write 0.9 for 90 %",
+        ),
+        ("clean_accuracy", "clean_accuracy: {reference: 1}", "never better than the reference 1"),
         ("clean_accuracy, pgdd", "clean_accuracy: {reference: 0}", "no metric 'pgdd'"),
         (
             "clean_accuracy, {kind: pgdd}",

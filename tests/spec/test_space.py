@@ -178,6 +178,7 @@ MISTAKES = {
         "an option is text in Unicode, got '\\udcff'",
     ),
     "equal options": ("{choice: [1, 2, 1.0]}", "choice has an option twice: [1, 2, 1.0]"),
+    "options that look alike": ("{choice: [\u00e9, e\u0301]}", "choice has an option twice: ["),
     "option of options": ("{choice: [{a: 1}, 2]}", "an option is one value, got {'a': 1}; write"),
     "option of a list": ("{choice: [[1], 2]}", "an option is one value, got [1]; write"),
     "option of a set": ("{choice: [!!set {a}]}", "an option is one value, got {'a'}; write"),
@@ -186,6 +187,7 @@ MISTAKES = {
         "an option is one value, got datetime.date(",
     ),
     "no branches": ("{choice: {}}", "choice needs at least one branch"),
+    "branches that look alike": ("{choice: {\u00e9: 1, e\u0301: 2}}", "two branches look alike: ["),
     "branch with /": ("{choice: {a/b: 1}}", "a branch needs a name without /, got 'a/b'"),
     "branch with a number": ("{choice: {1: 1, 2: 2}}", "a branch needs a name without /, got 1"),
     "with a neighbour": (

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,20 @@ def test_what_mlflow_cannot_use_is_refused(uri: str, tmp_path: Path) -> None:
     with pytest.raises(RecordsError, match="sqlite:///FILE") as caught:
         resolve_tracking_uri(uri, tmp_path)
     assert "secret" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_utf8_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / os.fsdecode(b"r\xe9sultats") / "out"
+    for option in (None, "sqlite:///option.db"):
+        with pytest.raises(RecordsError, match=r"r\\xe9sultats/out is not in UTF-8, .* --out$"):
+            resolve_tracking_uri(option, out)
+    assert resolve_tracking_uri("http://has-its-own-place", out) == "http://has-its-own-place"
+    out.mkdir(parents=True)
+    monkeypatch.chdir(out.parent)
+    with pytest.raises(RecordsError, match="is not in UTF-8"):
+        resolve_tracking_uri(None, Path("out"))
 
 
 @pytest.mark.parametrize(

@@ -161,5 +161,12 @@ def test_what_cannot_be_confirmed_is_one_line(out: Path) -> None:
     refused("s-confirm is a confirmation itself", name="s-confirm")
     with pytest.raises(TuneboxError, match="go on by: tunebox confirm s --out "):
         tunebox.search(resume=True, name="s-confirm", out=str(out))
+    journal = out / "s-confirm" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for number, kept in ((1, b"".join(lines[:2])), (1, b"x" * 9)):
+        journal.write_bytes(kept)
+        refused(f"journal.jsonl lacks the results of {number} trial")
+        assert journal.read_bytes() == kept
+    journal.write_bytes(b"".join(lines))
     (out / "s-confirm" / "confirm.json").write_text("{", encoding="utf-8")
     refused("cannot be read")

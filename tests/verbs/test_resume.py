@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tunebox
+from tests.foreign_files import make_search
 from tests.records.make_log import SEARCH_FILE, make_log, make_spec
 from tunebox.decisions.events import Event, Planned, Reported, SearchStarted, Started
 from tunebox.decisions.state import SearchState
@@ -21,6 +24,13 @@ from tunebox.spec.yaml_source import parse_yaml
 from tunebox.verbs.resume import check_num_trials, resumed_spec
 from tunebox.verbs.search import _reason_for_no_trial
 from tunebox.verbs.sync import sync
+
+VERBS: dict[str, Callable[[SearchFolder], object]] = {
+    "resume": lambda folder: tunebox.search(
+        resume=True, name=folder.name, out=str(folder.root.parent), address="none"
+    ),
+    "sync": lambda folder: sync(folder.name, out=folder.root.parent),
+}
 
 
 @pytest.fixture
@@ -51,6 +61,34 @@ def test_a_journal_that_was_cut_is_not_believed(folder: SearchFolder) -> None:
     with pytest.raises(RecordsError, match=lacks):
         sync("made-1", out=out)
     assert (folder.trials.read_bytes(), folder.journal.read_bytes()) == (tables, journal)
+
+
+def test_a_journal_of_nothing_but_damage_is_not_believed(tmp_path: Path) -> None:
+    folder = SearchFolder(make_search(tmp_path))
+    folder.journal.write_bytes(b"[" * 1000)  # its results are in the tables alone
+    for verb in VERBS.values():
+        with pytest.raises(RecordsError, match="lacks the results of 3 trials"):
+            verb(folder)
+    assert folder.journal.read_bytes() == b"[" * 1000
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("trials.parquet", "history.parquet", "front.parquet", "confirmed.parquet"),
+        *("end.json", "mlflow.json", "report.html", "front.png", "journal.jsonl", "search.yaml"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_one_line(tmp_path: Path, verb: str, name: str) -> None:
+    folder = SearchFolder(make_search(tmp_path))
+    path = folder.root / name
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    with pytest.raises(RecordsError, match=re.escape(name)) as caught:
+        VERBS[verb](folder)
+    assert str(caught.value).isprintable()
+    assert list(path.iterdir()) == []
 
 
 def test_what_may_differ_is_a_setting_and_is_taken(folder: SearchFolder) -> None:

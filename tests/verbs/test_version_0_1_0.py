@@ -17,6 +17,7 @@ import torch
 
 import tunebox
 from tests.command_line import mlflow_runs, succeed
+from tests.ray_cluster import RayCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -46,13 +47,18 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lay_out(tmp_path_factory.mktemp("stopped"))
 
 
-@pytest.fixture(scope="module", params=["none", "local"])
-def resumed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same folder after its search was finished, in this process or by Ray."""
+@pytest.fixture(scope="module", params=["in process", "on Ray"])
+def resumed(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    ray_cluster: RayCluster,
+) -> Path:
+    """The same folder after its search was finished, in a process or by Ray."""
     out = lay_out(tmp_path_factory.mktemp("resumed"))
+    address = ray_cluster.address if request.param == "on Ray" else "none"
     succeed(
         *("search", "--resume", "small", "--epochs", "1000", "--max-concurrent", "1"),
-        *("--out", "out", "--address", str(request.param)),
+        *("--out", "out", "--address", address),
         cwd=out.parent,
     )
     return out

@@ -125,6 +125,13 @@ class SearchFolder:
         """The file of version 0.1.0 about all MLflow runs of the search."""
         return self.root / "mlflow_outbox.jsonl"
 
+    def check_files(self) -> None:
+        """Raise RecordsError if a folder is where a search writes one of its files."""
+        tables = (self.trials, self.history, self.front, self.confirmed)
+        for path in (*tables, self.report, self.front_png, self.run_end, self.mlflow):
+            if path.is_dir():
+                raise RecordsError(f"{path} is a folder, where a search has a file; move it away")
+
 
 def check_free(out: Path, name: str) -> None:
     """Raise RecordsError if ``name`` is taken in ``out``."""

@@ -235,6 +235,8 @@ def _times(seconds: Sequence[float | None]) -> pa.Array:
 
 
 def _read(path: Path) -> pa.Table:
+    if path.is_dir():
+        raise DamagedTable(f"{path} is a folder and no table; move it away")
     if not path.is_file():
         raise DamagedTable(f"{path} is missing; a search writes it within seconds of its start")
     table, has_checksum = read_table(path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from tunebox.spec.reported import ReportedMetrics
-from tunebox.spec.search_spec import ConstraintSettings
+from tunebox.spec.search_spec import ConstraintSettings, ObjectiveSettings
 
 _NAME = re.compile(r"[\w.:/-]+")
 TAKEN = ("trial_id", "epoch", "time")  # columns of the history of a search
@@ -25,6 +25,9 @@ class OwnMetrics(ReportedMetrics):
     def check_metric(self, name: str, what: str) -> None:
         """Raise ValueError if ``name`` is not a valid name of a metric."""
         check_metric_name(name)
+
+    def check_reference(self, name: str, objective: ObjectiveSettings) -> None:
+        """Accept every reference."""
 
     def check_bounds(self, name: str, constraint: ConstraintSettings) -> None:
         """Accept every bound."""

@@ -47,6 +47,7 @@ class ReportedMetrics:
                 raise ValueError(
                     f"the direction of {name!r} is {wanted}, got {objective.direction}"
                 )
+            self.check_reference(name, objective)
         if not 1 <= len(objectives) <= 4:
             raise ValueError(f"a search has 1 to 4 objectives, got {len(objectives)}")
 
@@ -58,6 +59,17 @@ class ReportedMetrics:
         if metric.cadence != "epoch":
             raise ValueError(
                 f"{name} is not reported after every epoch; {what} need metrics that are"
+            )
+
+    def check_reference(self, name: str, objective: ObjectiveSettings) -> None:
+        """Raise ValueError for a reference that no share is better than: all gains would be 0."""
+        reference = objective.reference
+        is_beaten = reference < 1 if objective.direction == "maximize" else reference > 0
+        if self._known[name].unit == "share" and not is_beaten:
+            percent = f": write {reference / 100:g} for {reference:g} %" if reference > 1 else ""
+            raise ValueError(
+                f"{name!r} is a share from 0 to 1, never better than the reference "
+                f"{reference:g}{percent}"
             )
 
     def check_bounds(self, name: str, constraint: ConstraintSettings) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+from unicodedata import normalize
 
 from tunebox.spec.yaml_source import YamlSource
 
@@ -239,6 +240,8 @@ class Space:
                 raise self._source.error(path, f"a branch needs a name without /, got {name!r}")
         if not branches:
             raise self._source.error(path, "choice needs at least one branch")
+        if len({_as_shown(name) for name in branches}) < len(branches):
+            raise self._source.error(path, f"two branches look alike: {list(branches)!r}")
         if len(branches) > 1:
             self._leaves[path] = Leaf(path, Choice(tuple(branches)), condition)
             conditions = {name: (*condition, (path, name)) for name in branches}
@@ -286,7 +289,7 @@ class Space:
             if isinstance(option, str) and not _is_unicode(option):
                 raise self._source.error(path, f"an option is text in Unicode, got {option!r}")
         # 1 and 1.0 are one value, 1 and true are two
-        if len({(isinstance(option, bool), option) for option in value}) < len(value):
+        if len({(isinstance(option, bool), _as_shown(option)) for option in value}) < len(value):
             raise self._source.error(path, f"choice has an option twice: {value!r}")
         return Choice(tuple(value))
 
@@ -329,6 +332,11 @@ class Space:
         if isinstance(node, list):
             return [self._fix(item, values) for item in node]
         return node
+
+
+def _as_shown(option: Scalar) -> Scalar:
+    """Return an option so that those that look alike are equal: é can be one character or two."""
+    return normalize("NFC", option) if isinstance(option, str) else option
 
 
 def _is_unicode(text: str) -> bool:

@@ -47,17 +47,33 @@ def resolve_tracking_uri(option: str | None, out: Path) -> str:
         out: The folder that holds all searches.
 
     Raises:
-        RecordsError: The URI is none that MLflow can keep runs in.
+        RecordsError: The URI is none that MLflow can keep runs in, or MLflow cannot name ``out``.
     """
     uri = option or os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
+        _check_is_utf8(out)
         return sqlite_uri(out / "mlflow.db")
-    if not is_store(uri):
+    if _scheme(uri) in _DATABASES:
+        _check_is_utf8(out)
+    elif not is_store(uri):
         raise RecordsError(
             f"MLflow cannot keep runs in {public_uri(uri)!r}; give sqlite:///FILE, another "
             f"database or http(s)://SERVER"
         )
     return uri
+
+
+def _check_is_utf8(out: Path) -> None:
+    """Raise RecordsError for a folder whose artifacts MLflow would put into another one."""
+    folder = os.fsencode(out.absolute())
+    try:
+        folder.decode()
+    except UnicodeDecodeError as error:
+        shown = folder.decode(errors="backslashreplace")
+        raise RecordsError(
+            f"{shown} is not in UTF-8, so that MLflow cannot keep files in it; choose another "
+            "folder with --out"
+        ) from error
 
 
 def is_store(uri: str) -> bool:

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunebox.decisions.events import SearchEnded
 from tunebox.decisions.trials import TrialLog
 from tunebox.records.run_end import RunEnd, read_run_end
 from tunebox.records.search_folder import SearchFolder
@@ -26,7 +27,11 @@ class SyncResult:
 
 
 def sync_search(
-    folder: SearchFolder, spec: SearchSpec, log: TrialLog, end: RunEnd | None, uri: str
+    folder: SearchFolder,
+    spec: SearchSpec,
+    log: TrialLog,
+    end: RunEnd | SearchEnded | None,
+    uri: str,
 ) -> SyncResult:
     """Deliver what MLflow lacks of a search; return when it is done or MLflow is away.
 

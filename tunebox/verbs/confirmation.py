@@ -40,6 +40,7 @@ from tunebox.tracking.sync import search_tracking_uri
 from tunebox.verbs.executors import make_executor, prepared_executor
 from tunebox.verbs.report import report
 from tunebox.verbs.results import SearchResult
+from tunebox.verbs.resume import replay_journal
 from tunebox.verbs.running import Callbacks, RunningRecords
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Confirmation:
         """Train what is to be trained, and return what all retrainings say."""
         journal = self._prepare()
         state = self._state()
-        state.replay_events(journal.events)
+        replay_journal(self._folder, state, journal)
         num_trials = state.num_left if _goes_on(state) else 0
         looks = describe_looks(self._searched.name, read_looks(self._searched))
         if looks is not None and self._measures_test:

@@ -1,11 +1,11 @@
 """The settings of a resumed search, with the options that may change, and its state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tunebox.decisions.events import Event
 from tunebox.errors import OptionError, reading
+from tunebox.records.journal import Journal
 from tunebox.records.search_folder import SearchFolder
 from tunebox.records.warm_start import kept_trials
 from tunebox.spec.load import load_spec
@@ -39,8 +39,8 @@ def resumed_spec(folder: SearchFolder, options: Mapping[str, Any]) -> SearchSpec
     return replace(spec, search=search)
 
 
-def resumed_state(folder: SearchFolder, spec: SearchSpec, events: Iterable[Event]) -> "SearchState":
-    """Return the state that the search in ``folder`` had after ``events`` of its journal.
+def resumed_state(folder: SearchFolder, spec: SearchSpec, journal: Journal) -> "SearchState":
+    """Return the state that the search in ``folder`` had after the events of its journal.
 
     Raises:
         RecordsError: The journal, or what the search learned from earlier ones, does not fit it.
@@ -50,9 +50,23 @@ def resumed_state(folder: SearchFolder, spec: SearchSpec, events: Iterable[Event
     known = kept_trials(folder.warm_start)
     with reading(folder.warm_start, problem="does not fit this search"):
         state = SearchState.of(spec, known)
-    with reading(folder.journal, problem="does not fit this search"):
-        state.replay_events(events)
+    replay_journal(folder, state, journal)
     return state
+
+
+def replay_journal(folder: SearchFolder, state: "SearchState", journal: Journal) -> None:
+    """Bring ``state``, a search that has not begun, up to where the search in ``folder`` ended.
+
+    Raises:
+        RecordsError: The journal does not fit the search, or lacks what its tables have.
+    """
+    folder.check_files()
+    with reading(folder.journal, problem="does not fit this search"):
+        state.replay_events(journal.events)
+    if journal.warning is None or not journal.events:  # else a line says what it lacks
+        from tunebox.records.trial_tables import check_against_tables
+
+        check_against_tables(folder, state.log)
 
 
 def check_num_trials(spec: SearchSpec, num_planned: int) -> None:

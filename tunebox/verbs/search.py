@@ -153,11 +153,7 @@ def _resume(
     with locked(folder.lock, callbacks.note):
         spec = resumed_spec(folder, given)
         journal = read_journal(folder.journal)
-        state = resumed_state(folder, spec, journal.events)
-        if journal.warning is None:
-            from tunebox.records.trial_tables import check_against_tables
-
-            check_against_tables(folder, state.log)
+        state = resumed_state(folder, spec, journal)
         check_num_trials(spec, len(state.log.planned))
         reason = _reason_for_no_trial(state)
         if reason is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from tunebox.errors import first_line, reading
+from tunebox.errors import describe_error, first_line, reading
 from tunebox.models.registered import check_name, is_installed
 from tunebox.models.settings import ImageShape, ModelSettings, Network
 
@@ -108,7 +108,8 @@ class TimmSettings(ModelSettings):
             # the default of older versions of timm would run what is pickled
             weights = load_state_dict(str(path), weights_only=True)
         except Exception as error:  # from pickle, zip or safetensors, depending on the file
-            raise ValueError(f"pretrained: {path} cannot be read: {first_line(error)}") from error
+            reason = describe_error(error)
+            raise ValueError(f"pretrained: {path} cannot be read: {reason}") from error
         found: dict[str, Any] = {"state_dict": weights, "label_offset": 0, "custom_load": False}
         head = timm.get_pretrained_cfg(self.name).classifier
         bias = weights.get(f"{head}.bias") if isinstance(head, str) else None

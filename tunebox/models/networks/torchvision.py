@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import field_validator
 
-from tunebox.errors import first_line, reading
+from tunebox.errors import describe_error, first_line, reading
 from tunebox.models.registered import check_name
 from tunebox.models.settings import ImageShape, ModelSettings, Network
 
@@ -81,7 +81,8 @@ class TorchvisionSettings(ModelSettings):
                 return dict(get_model(self.name, weights=known[written]).state_dict())
             return dict(torch.load(path, map_location="cpu", weights_only=True))
         except Exception as error:  # from pickle, zip or the network
-            raise ValueError(f"weights: {written} cannot be read: {first_line(error)}") from error
+            reason = describe_error(error)
+            raise ValueError(f"weights: {written} cannot be read: {reason}") from error
 
 
 def _replace_first_convolution(network: Any, channels: int) -> None:
