@@ -16,4 +16,5 @@ quick:
 	$(BIN)/pytest -q -n 2 -m quick
 
 test:  ## all tests, as README.md says
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
