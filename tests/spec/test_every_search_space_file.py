@@ -20,13 +20,13 @@ ALONE = {"pgd", "atent", "macer", "smooth_adv", "cat_rs"}  # methods that need n
 METHODS = {"clean_only", "noisy_only", "both", "stability", "ours"}
 
 
-@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+@pytest.fixture(params=FILES, ids=lambda path: path.stem, scope="module")
 def path(request: pytest.FixtureRequest) -> Path:
     found: Path = request.param
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spec(path: Path) -> SearchSpec:
     return load_spec(str(path))
 

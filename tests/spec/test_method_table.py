@@ -16,13 +16,14 @@ from tunebox.spec.yaml_source import parse_yaml
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
 WITHOUT_SOURCE = {"cross_entropy", "sigmoid_center"}
 FAMILIES: tuple[Family, ...] = get_args(Family)
+TABLES = {family: method_table(family) for family in FAMILIES}
 BY_KIND = {method.kind: method for method in methods()}
 
 
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        *((family, method_table(family)) for family in FAMILIES),
+        *TABLES.items(),
         ("sources", source_list()),
     ],
 )
@@ -48,7 +49,7 @@ def test_method_says_what_a_reader_needs(method: Method) -> None:
 
 
 def test_every_source_is_used_and_whole() -> None:
-    rows = "".join(method_table(family) for family in FAMILIES)
+    rows = "".join(TABLES.values())
     for key, source in sources().items():
         assert f"[{key}]" in rows
         assert source.endswith(".")
@@ -56,7 +57,7 @@ def test_every_source_is_used_and_whole() -> None:
 
 
 def test_rows() -> None:
-    rows = {line.split("`")[1]: line for line in method_table("base").splitlines()[2:]}
+    rows = {line.split("`")[1]: line for line in TABLES["base"].splitlines()[2:]}
     assert "| (1 - p_y^q) / q | `q: 0.7` (> 0 and <= 1): 1: absolute error" in rows["gce"]
     assert "-9.210340`" in rows["sce"]
     assert all(line.count(" | ") == 5 for line in rows.values())
