@@ -111,11 +111,11 @@ def test_what_is_left_says_how_long_it_will_take(
 
 def test_the_further_behind_the_fewer_pauses(folder: SearchFolder) -> None:
     made = Delivery(Cursor(folder, ""), "http://host", Path())
-    assert made._pause_after(0.1) == 3.0
+    assert made._pause_after(0.1) == 10.0
     pauses = []
     for number in range(300):
         made.put(str(number), child(str(number)))
-        pauses.append(made._pause_after(2.0))
+        pauses.append(made._pause_after(5.0))
     assert pauses == sorted(pauses, reverse=True)
-    assert pauses[0] == pytest.approx(2.0 * 7 / 3, rel=0.02)
+    assert pauses[0] == pytest.approx(5.0 * 7 / 3, rel=0.02)
     assert pauses[-1] == 0.0
