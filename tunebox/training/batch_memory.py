@@ -52,17 +52,18 @@ def images_at_once(model: nn.Module, images: Tensor) -> int:
 def _bytes_of_image(model: nn.Module, images: Tensor) -> int:
     weights = {tensor.untyped_storage().data_ptr() for tensor in model.state_dict().values()}
     devices = [images.device] if images.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices), _LargestOperation(weights) as seen:
+    seen = _LargestOperation(weights)
+    with torch.no_grad(), torch.random.fork_rng(devices), seen:
         model(images)
     return max(1, _MARGIN * seen.num_bytes // len(images))
 
 
-class _LargestOperation(TorchDispatchMode):
+class _LargestOperation(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees how many bytes an operation takes and gives at most, without weights."""
 
     def __init__(self, weights: set[int]) -> None:
-        super().__init__()
-        self.num_bytes = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.num_bytes: int = 0
         self._weights = weights
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]

@@ -17,13 +17,13 @@ from tunebox.engine.nodes.private_ray import private_ray
 from tunebox.errors import ClusterError, describe_os_error, first_line
 
 # The process keeps freed blocks instead of returning them to the system after every batch: 15 %
-# more images per second on a CPU, measured. Larger ones than 32 MB, the most that glibc takes here,
-# go back all the same: kept in pieces, they made a trial with large images take 1 GB more. Read
-# when a process starts.
+# more images per second on a CPU, measured. Those of 24 MB or more go back all the same, and the
+# heap grows by no more than 16 MB at a time, since large blocks break into pieces that fit no later
+# one: a trial with large images would take 1 GB more. Read when a process starts.
 WORKER_MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_MMAP_THRESHOLD_": "25165824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "MALLOC_TOP_PAD_": "268435456",
+    "MALLOC_TOP_PAD_": "16777216",
 }
 _LOCAL_OBJECT_STORE_BYTES = 200_000_000  # images reach the trials through files, not through Ray
 _CONNECT_SECONDS = 5.0
