@@ -105,6 +105,24 @@ def test_a_remark_on_a_resume_cannot_be_a_command(
         assert "/out/\x1b[2J" in done.stdout  # the word as it is, for the command
 
 
+@pytest.mark.parametrize("has_front", [True, False])
+def test_only_a_front_is_to_be_confirmed_and_exported(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has_front: bool,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    result = hostile_result(SearchFolder(tmp_path / "s-1"))
+    if not has_front:
+        del result.log.trials["0000"]
+    print_search(make_console(), result, None)
+    shown = capsys.readouterr().out
+    assert "tunebox report" in shown
+    assert ("tunebox confirm" in shown) == has_front
+    assert ("tunebox export" in shown) == has_front
+
+
 def test_widths_of_a_table_are_those_of_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     monkeypatch.setattr(sys, "stdout", text)

@@ -39,9 +39,9 @@ def test_the_limit_is_where_parameters_and_gradients_fill_the_memory(
     network = settings.build(SHAPE)
     modules = (network.backbone, network.head)
     assert num_parameters == sum(p.numel() for m in modules for p in m.parameters())
-    monkeypatch.setattr(size, "_memory", lambda: num_parameters * 8)
+    monkeypatch.setattr(size, "machine_memory", lambda: num_parameters * 8)
     size.check_size(settings, SHAPE)
-    monkeypatch.setattr(size, "_memory", lambda: num_parameters * 8 - 1)
+    monkeypatch.setattr(size, "machine_memory", lambda: num_parameters * 8 - 1)
     with pytest.raises(TuneboxError, match="does not fit"):
         size.check_size(settings, SHAPE)
 

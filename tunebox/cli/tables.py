@@ -208,9 +208,12 @@ def print_search(
         f"next    {pages}    # then filter runs by {result.front_filter}",
         f"        {shell_command('tunebox', 'front', name, *out)}",
         f"        {shell_command('tunebox', 'report', name, '--open', *out)}",
-        f"        {confirm}    # train the front again with new seeds",
-        f"        {export}    # or all, {best}",
     ]
+    if log.front():
+        lines += [
+            f"        {confirm}    # train the front again with new seeds",
+            f"        {export}    # or all, {best}",
+        ]
     if not result.is_complete:
         resume = shell_command("tunebox", "search", "--resume", name, *out, *store, *where)
         lines.append(f"        {resume}    # {result.go_on.strip()}")

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tunebox.training.run import Run
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
+OUT_OF_MEMORY_SIGNS = ("allocate memory", "out of memory", "ALLOC_FAILED")  # in texts of errors
 
 # raised by load_state_dict for a readable checkpoint that belongs to another trial
 
@@ -245,9 +246,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         return True
     # the CPU allocator and GPU libraries have no exception class of their own
     text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("allocate memory", "out of memory", "ALLOC_FAILED")
-    )
+    return isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY_SIGNS)
 
 
 def _is_of_the_process(error: Exception) -> bool:

@@ -27,7 +27,7 @@ def check_size(settings: ModelSettings, shape: ImageShape) -> None:
         network = settings.build(replace(shape, weights_follow=True))
     modules = (network.backbone, network.head)
     num_parameters = sum(p.numel() for module in modules for p in module.parameters())
-    needed, there = num_parameters * _BYTES, _memory()
+    needed, there = num_parameters * _BYTES, machine_memory()
     if needed > there:
         raise TuneboxError(
             f"the model does not fit into memory: {num_parameters:,} parameters and their "
@@ -36,7 +36,7 @@ def check_size(settings: ModelSettings, shape: ImageShape) -> None:
         )
 
 
-def _memory() -> int:
+def machine_memory() -> int:
     """Return the memory of this machine, or of this container, in bytes."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:

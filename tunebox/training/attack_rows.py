@@ -85,7 +85,7 @@ def certified_rows(
         selection_samples=min(100, max(1, samples // 10)),
     )
     with evaluation_mode(model), full_float32(model.mean.device):
-        smoothed = settings.smoothed(model, batches_of(model, test, images, _BATCH_SIZE), seed)
+        smoothed = settings.smoothed(model, batches_of(test, images, _BATCH_SIZE), seed)
     radii = smoothed.radii
     rows = [
         RobustnessRow(

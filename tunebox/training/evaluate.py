@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from tunebox.metrics.settings import ModelMetricSettings
 from tunebox.models.base import Classifier
 from tunebox.noise.base import Perturbation
 from tunebox.spec.training_settings import EvaluationSettings
+from tunebox.training.batch_memory import evaluation_room, images_at_once
 from tunebox.training.precision import evaluation_mode, full_float32
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _CPU_BATCH = 128
 _CPU_VALUES = 1 << 22  # of a batch on a CPU: 27 images of 224 x 224 pixels in colour
-_BATCH_VALUES = 1 << 24  # of a batch, 64 MiB in float32: 111 images of 224 x 224 in colour
+_BATCH_VALUES = 1 << 24  # read at once, 64 MiB in float32: 111 images of 224 x 224 in colour
 _KEEP_BYTES = 128 * 2**20  # noisy images up to this size are kept; larger ones are drawn again
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W) in [0, 1], labels (B,)
@@ -43,9 +44,10 @@ def clean_batches(images: AnyImageSet, batch_size: int) -> Iterator[Batch]:
 
 
 def fitting(batch_size: int, images: AnyImageSet) -> int:
-    """Return how many images are evaluated at once: fewer of those that are large.
+    """Return how many images are read, and get their noise, at once: fewer of large ones.
 
-    It depends on nothing but the images, so that the noise is the same on every machine.
+    It depends on nothing but the images, so that the noise is the same on every machine. How many
+    of them go through the model at once is up to `images_at_once`.
     """
     return min(batch_size, max(1, _BATCH_VALUES // math.prod(images.image_shape)))
 
@@ -102,7 +104,9 @@ def predicted(model: Classifier, batches: Iterable[Batch]) -> list[Prediction]:
     """Return the logits and labels of each batch, in evaluation mode and float32."""
     device = model.mean.device
     with torch.inference_mode(), evaluation_mode(model), full_float32(device):
-        return [(model(images), labels) for images, labels in _parts(batches, device)]
+        return [
+            (model(images), labels) for batch in batches for images, labels in _parts(model, *batch)
+        ]
 
 
 def values_of(predictions: Sequence[Prediction], computes: Sequence[Compute]) -> list[float]:
@@ -127,16 +131,20 @@ def measured(
         batch_size: Images at a time, at most.
     """
     with evaluation_mode(model), full_float32(model.mean.device):
-        values = part.measure(model, batches_of(model, images, part.images, batch_size), seed)
+        values = part.measure(model, batches_of(images, part.images, batch_size), seed)
     return {part.reported_name(metric): values[metric.name] for metric in part.reported}
 
 
-def batches_of(
-    model: Classifier, images: AnyImageSet, count: int | None, batch_size: int
-) -> list[Batch]:
-    """Return ``count`` images taken evenly, None for all, in batches that suit the device."""
+def batches_of(images: AnyImageSet, count: int | None, batch_size: int) -> Sequence[Batch]:
+    """Return ``count`` images taken evenly, None for all, in batches that suit the device.
+
+    They do not depend on the memory of the machine: metrics draw at random batch by batch.
+    """
     chosen = images if count is None else evenly(images, count)
-    return list(_parts(clean_batches(chosen, batch_size), model.mean.device))
+    at_once = fitting(batch_size, chosen)
+    size = _suitable(at_once, math.prod(chosen.image_shape), chosen.device)
+    blocks = torch.arange(len(chosen), device=chosen.device).split(at_once)  # type: ignore[no-untyped-call]
+    return _BatchesOnDemand(chosen, [rows for block in blocks for rows in block.split(size)])
 
 
 def evenly(images: AnyImageSet, count: int) -> AnyImageSet:
@@ -145,17 +153,48 @@ def evenly(images: AnyImageSet, count: int) -> AnyImageSet:
     return images.select(torch.arange(count, device=images.labels.device) * len(images) // count)
 
 
-def _parts(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """Give batches of a size that suits the device; the noise is drawn for those of the settings.
+def _suitable(count: int, num_values: int, device: torch.device) -> int:
+    """Return how many of ``count`` images of ``num_values`` each ``device`` takes quickly at once.
 
     On a CPU a convolution of a large batch leaves the caches and takes up to 2.5 times as long.
     """
-    for images, labels in batches:
-        size = len(images)
-        if device.type == "cpu":
-            size = min(_CPU_BATCH, max(1, _CPU_VALUES // max(1, images[:1].numel())))
-        for start in range(0, len(images), size):
-            yield images[start : start + size], labels[start : start + size]
+    return (
+        min(count, _CPU_BATCH, max(1, _CPU_VALUES // num_values)) if device.type == "cpu" else count
+    )
+
+
+def _parts(model: Classifier, images: Tensor, labels: Tensor) -> Iterator[Batch]:
+    """Give the images in parts that are quick on their device and fit into its memory."""
+    size = _suitable(len(images), images[:1].numel(), images.device)
+    size = min(size, images_at_once(model, images))
+    yield from zip(images.split(size), labels.split(size), strict=True)  # type: ignore[no-untyped-call]
+
+
+class _BatchesOnDemand(Sequence[Batch]):
+    """Batches of a set of images, read whenever they are asked for.
+
+    Args:
+        images: All images.
+        groups: Indices of the images of each batch.
+    """
+
+    def __init__(self, images: AnyImageSet, groups: Sequence[Tensor]) -> None:
+        self._images = images
+        self._groups = groups
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    @overload
+    def __getitem__(self, place: int) -> Batch: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Batch]: ...
+    def __getitem__(self, place: int | slice) -> Batch | list[Batch]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        rows = self._groups[place]
+        images = to_unit_range(self._images.images_at(rows), self._images.bits)
+        return images, self._images.labels[rows]
 
 
 class Evaluator:
@@ -218,7 +257,7 @@ class Evaluator:
         )
         num_values = len(self._validation) * math.prod(self._validation.image_shape)
         num_bytes = 4 * num_values * self._settings.num_draws
-        if num_bytes > _KEEP_BYTES:
+        if num_bytes > min(_KEEP_BYTES, evaluation_room(self._validation.device)):
             return batches
         self._kept = list(batches)
         return self._kept

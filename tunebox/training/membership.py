@@ -155,6 +155,6 @@ def _logits(model: Classifier, images: AnyImageSet, count: int) -> tuple[Tensor,
     with torch.inference_mode(), evaluation_mode(model), full_float32(model.mean.device):
         found = [
             (model(batch).double().cpu(), labels.cpu())
-            for batch, labels in batches_of(model, images, count, _BATCH_SIZE)
+            for batch, labels in batches_of(images, count, _BATCH_SIZE)
         ]
     return torch.cat([z for z, _ in found]), torch.cat([labels for _, labels in found])

@@ -1,5 +1,7 @@
 """Where a search runs: on a cluster that is joined and left running, or on none at all."""
 
+import os
+import platform
 import re
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from tests.command_line import SEARCH_FILE, run_tunebox, succeed
 from tests.ray_cluster import RayCluster
 from tunebox.decisions.decisions import Decisions
 from tunebox.decisions.method import Verdict
+from tunebox.engine.nodes.cluster import WORKER_MALLOC
 from tunebox.spec.space import Values
 from tunebox.verbs.results import SearchResult
 
@@ -155,3 +158,37 @@ def test_more_gpus_than_there_are_is_one_line(home: Path, ray_address: str) -> N
     assert done.stderr.startswith("error: --cpus-per-trial 6400: the largest node of the cluster")
     assert done.stderr.count("\n") == 1
     assert [path.name for path in home.iterdir()] == ["methods.yaml"]
+
+
+ALLOCATING = """
+import sys
+import numpy as np
+
+size = int(sys.argv[1]) * 2**20
+
+def own():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+before, small = own(), []
+for _ in range(3):
+    large = []
+    for _ in range(12):
+        large.append(np.ones(size, np.uint8))
+        small.append(np.ones(2**16, np.uint8))  # lies between two large ones
+    del large
+print(own() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.parametrize(("mib", "stays"), [(8, True), (96, False)])
+def test_a_worker_keeps_freed_blocks_but_not_the_largest(mib: int, stays: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATING, str(mib)],
+        env={**os.environ, **WORKER_MALLOC},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (int(done.stdout) > 6 * mib * 2**20) == stays  # half of the blocks

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
@@ -18,6 +19,8 @@ from tunebox.engine.ray.executor import TuneCallback
 from tunebox.engine.ray.lost_trials import ran_out_of_memory, reason
 from tunebox.engine.ray.memory_kills import memory_kills_as_lost_actors
 from tunebox.engine.ray.slots import Slots
+from tunebox.engine.worker import TrialWorker
+from tunebox.errors import NodeError
 
 LOOP = """\
 import time
@@ -62,6 +65,34 @@ def test_the_reason_has_numbers_and_advice(tmp_path: Path) -> None:
     )
     trial.handle_error(ValueError("other"))
     assert not ran_out_of_memory(trial)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nmore"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99 bytes"), True),
+        (MemoryError(), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+    ],
+)
+def test_a_trial_that_gets_no_memory_itself_says_what_helps(
+    error: Exception, is_memory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU without room among them: as with a node, fewer trials run at once then."""
+
+    def fail(worker: TrialWorker) -> None:
+        raise error
+
+    monkeypatch.setattr(TrialWorker, "_result", fail)
+    trial = LocalTrial(tmp_path, "0000", 1)
+    with pytest.raises(NodeError) as raised:
+        TrialWorker(SimpleNamespace(), num_threads=1, use_gpu=True).step()  # type: ignore[arg-type]
+    # the end of the traceback that Ray writes
+    trial.handle_error(KilledError(f"tunebox.errors.NodeError: {raised.value}"))
+    assert ran_out_of_memory(trial) == is_memory
+    assert reason(trial).endswith("data/image_size or model") == is_memory
+    assert reason(trial).startswith(type(error).__name__)
 
 
 def test_fewer_trials_run_after_each_loss_but_one() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,37 +39,3 @@ def test_what_was_freed_counts_still() -> None:
     after = peak_memory()
     assert after is not None
     assert after - before >= 32 * MIB
-
-
-KEPT = """
-import threading
-import numpy as np
-from tunebox.engine.ray.process_memory import give_back_large_blocks
-
-def own():
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
-
-def train():
-    give_back_large_blocks()
-    before, small = own(), []
-    for _ in range(3):
-        large = []
-        for _ in range(6):
-            large.append(np.ones(26 * 2**20, np.uint8))
-            small.append(np.ones(2**16, np.uint8))  # lies between two large ones
-        del large
-    print(own() - before)
-
-thread = threading.Thread(target=train)
-thread.start()
-thread.join()
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_large_blocks_go_back_when_they_are_freed() -> None:
-    """Without the call six of them stay, as measured with glibc 2.36."""
-    command = [sys.executable, "-c", KEPT]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 26 * MIB

@@ -40,6 +40,7 @@ from tunebox.engine.ray.trainable import TrialTrainable
 from tunebox.engine.worker import trial_task
 from tunebox.records.search_folder import SearchFolder
 from tunebox.spec.search_spec import SearchSpec
+from tunebox.text import counted
 
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the records are ours
@@ -193,7 +194,8 @@ class TuneCallback(NotPickled, Callback):  # type: ignore[misc]
             trial.max_failures += 1
         self._search.note(f"trial {trial.config['trial_id']} starts again: {reason(trial)}")
         if ran_out_of_memory(trial) and self._slots.lower():
-            self._search.note(f"at most {self._slots.limit} trials run at once from now on")
+            run = counted(self._slots.limit or 1, "trial runs", "trials run")
+            self._search.note(f"at most {run} at once from now on")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """A trial lost its worker or its memory too often, unless it waits to start again."""

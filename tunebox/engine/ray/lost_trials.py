@@ -7,8 +7,11 @@ from ray import cloudpickle
 from ray.exceptions import RayActorError
 from ray.tune.experiment import Trial
 
+from tunebox.engine.worker import OUT_OF_MEMORY_SIGNS
+
 _LOST_WORKER = ("ActorDiedError", "ActorUnavailableError", "actor died", "NodeDiedError")
 _OUT_OF_MEMORY = "running low on memory"
+_NODE_ERROR = "tunebox.errors.NodeError: "
 _USED = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB")
 _ALLOWED = re.compile(r"exceeded threshold of (\d+)B")
 _ADVICE = (
@@ -30,12 +33,23 @@ def reason(trial: Trial) -> str:
         return "Ray gave no reason"
     if any(sign in text for sign in _LOST_WORKER):
         return f"its worker process died: {' '.join(lines[1:])}"
-    return lines[-1].removeprefix("tunebox.errors.NodeError: ")
+    why = lines[-1].removeprefix(_NODE_ERROR)
+    return f"{why}; {_ADVICE}" if _found_no_memory(text) else why
 
 
 def ran_out_of_memory(trial: Trial) -> bool:
-    """Whether a trial failed last because Ray ended it when its node was short of memory."""
-    return _OUT_OF_MEMORY in _last_failure(trial)
+    """Whether a trial failed last because its node or its GPU was short of memory."""
+    text = _last_failure(trial)
+    return _OUT_OF_MEMORY in text or _found_no_memory(text)
+
+
+def _found_no_memory(text: str) -> bool:
+    """Whether the trial itself got no memory, of the node or of a GPU, as its worker says it."""
+    [last] = text.strip().splitlines()[-1:] or [""]
+    if not last.startswith(_NODE_ERROR):
+        return False
+    why = last.removeprefix(_NODE_ERROR)
+    return why.startswith("MemoryError") or any(sign in why for sign in OUT_OF_MEMORY_SIGNS)
 
 
 def _describe_memory(text: str) -> str:

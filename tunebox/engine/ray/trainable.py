@@ -10,7 +10,7 @@ import ray
 from ray import tune
 
 from tunebox.engine.nodes.probes import storage_error
-from tunebox.engine.ray.process_memory import give_back_large_blocks, peak_memory
+from tunebox.engine.ray.process_memory import peak_memory
 from tunebox.engine.worker import TrialTask, TrialWorker
 from tunebox.errors import DataError, NodeError
 
@@ -33,7 +33,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepare the trial of a config from `TuneSearcher.suggest`."""
-        give_back_large_blocks()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
