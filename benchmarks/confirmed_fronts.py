@@ -1,6 +1,6 @@
 """What ``tunebox confirm`` is worth: searches whose trials have known true values, confirmed.
 
-    python -m benchmarks.confirmed_fronts [--searches 100] [--jobs 2] [--share 0.3]
+    python -m benchmarks.confirmed_fronts [--searches 100] [--first 0] [--jobs 2]
 
 A recorded curve is the truth of its settings. Each training of a search adds noise to it, as a
 seed does: a standard deviation of 0.6 points of clean and 0.7 of noisy accuracy, with a
@@ -28,7 +28,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.recordings import RECORDINGS, load_recording, table_line
-from tunebox.decisions.confirm import MOST_SEEDS, Candidate, ConfirmMethod, choose_trials
+from tunebox.decisions.confirm import (
+    MOST_SEEDS,
+    Candidate,
+    ConfirmMethod,
+    choose_trials,
+    finished_costs,
+)
 from tunebox.decisions.confirmed import Confirmed, ConfirmedTrial, confirmed
 from tunebox.decisions.state import SearchState
 from tunebox.decisions.trials import Report, TrialLog, TrialRecord, TrialState
@@ -100,7 +106,7 @@ def main() -> None:
         for folder in arguments.recordings:
             jobs = [
                 Job(folder, seed, arguments.trials, arguments.share, arguments.seeds)
-                for seed in range(arguments.searches)
+                for seed in range(arguments.first, arguments.first + arguments.searches)
             ]
             outcomes = list(pool.imap(run, jobs))
             print_outcomes(folder.name, outcomes)
@@ -114,6 +120,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--recordings", type=Path, nargs="+", default=RECORDINGS)
     parser.add_argument("--searches", type=int, default=100, help="on each recording")
+    parser.add_argument("--first", type=int, default=0, help="random seed of the first search")
     parser.add_argument("--trials", type=int, default=144, help="of a search")
     parser.add_argument("--share", type=float, default=0.3, help="of the search's epochs")
     parser.add_argument("--seeds", type=int, default=5, help="that a trial gets at most")
@@ -161,7 +168,8 @@ def confirm(
     search = again.search.model_copy(update={"trials": num_trainings})
     state = SearchState(retrainings, method, search, again.space)
     drive(state, NoisyExecutor(recording, job.seed + 1_000_000), [])
-    result = confirmed(candidates, retrainings, [trial.trial_id for trial in log.front()])
+    front = [trial.trial_id for trial in log.front()]
+    result = confirmed(candidates, retrainings, front, finished_costs(log))
     assert result is not None
     return result, retrainings.epochs_spent
 

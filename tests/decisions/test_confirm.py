@@ -16,6 +16,7 @@ from tunebox.decisions.confirm import (
     ConfirmMethod,
     choose_trials,
     collect,
+    finished_costs,
     new_seed,
 )
 from tunebox.decisions.confirmed import Confirmed, confirmed
@@ -125,8 +126,10 @@ def state_of(
     return SearchState(log, method, search, again.space)
 
 
-def result_of(state: SearchState, candidates: list[Candidate], front: list[str]) -> Confirmed:
-    result = confirmed(candidates, state.log, front)
+def result_of(
+    state: SearchState, candidates: list[Candidate], searched: TrialLog, front: list[str]
+) -> Confirmed:
+    result = confirmed(candidates, state.log, front, finished_costs(searched))
     assert result is not None
     return result
 
@@ -225,20 +228,20 @@ def test_more_seeds_extend_one_that_has_ended(
 
 
 def test_seeds_of_repeats_are_kept_and_each_sure_trial_gets_one_on_test(
-    again: SearchSpec, candidates: list[Candidate]
+    searched: TrialLog, again: SearchSpec, candidates: list[Candidate]
 ) -> None:
     repeats, written = state_of(again, candidates, measures_test=False), Written()
     drive(repeats, NoisyExecutor(measures_test=False), [written])
     num_untested = sum(found.num_untested for found in collect(candidates, repeats.log))
     assert num_untested == len(repeats.log.trials) > 0
-    before = result_of(repeats, candidates, [])
+    before = result_of(repeats, candidates, searched, [])
     assert not any(trial.test_means for trial in before.trials)
     num_sure = sum(candidate.is_sure for candidate in candidates)
     trials = len(repeats.log.trials) + num_sure
     state = state_of(again, candidates, trials=trials, most=1)
     state.replay_events(written.events)
     drive(state, NoisyExecutor(), [])
-    after = result_of(state, candidates, [])
+    after = result_of(state, candidates, searched, [])
     found = collect(candidates, state.log)
     for candidate, retrained in zip(candidates, found, strict=True):
         reports = [record.last_metrics for record in retrained.records]
@@ -258,7 +261,7 @@ def test_means_hold_and_the_optimism_of_the_front_is_seen(
     state = state_of(again, candidates, trials=100, most=8)
     drive(state, NoisyExecutor(), [])
     front = [trial.trial_id for trial in searched.front()]
-    result = result_of(state, candidates, front)
+    result = result_of(state, candidates, searched, front)
     outside = []
     for trial in result.trials:
         truth = metrics_at(searched.trials[trial.trial_id].settings, MAX_EPOCHS)
@@ -295,7 +298,7 @@ def test_a_seed_that_diverges_or_collapses_counts_with_what_it_is_worth(
     assert retrained.num_collapsed == 2
     expected = [[-0.88, -0.71], [-0.4, -0.7], [0.0, 0.0]]  # the reference point for the diverged
     np.testing.assert_allclose(retrained.costs, expected)
-    result = confirmed([one], log, [one.trial_id])
+    result = confirmed([one], log, [one.trial_id], np.zeros((0, 2)))
     assert result is not None
     assert result.trials[0].means["clean_accuracy"].value == pytest.approx(1.28 / 3)
 
@@ -303,7 +306,7 @@ def test_a_seed_that_diverges_or_collapses_counts_with_what_it_is_worth(
 def test_nothing_is_said_while_no_retraining_has_ended(
     again: SearchSpec, candidates: list[Candidate]
 ) -> None:
-    assert confirmed(candidates, TrialLog(again.objective_set), []) is None
+    assert confirmed(candidates, TrialLog(again.objective_set), [], np.zeros((0, 2))) is None
 
 
 def test_new_seeds_depend_on_all_that_names_them() -> None:

@@ -19,8 +19,8 @@ def confirmed_table(result: Confirmed, name: str) -> Table:
     table.caption_justify = "left"
     table.caption = (
         "Means over new seeds ± half the width of a 95 % interval. On the front: the probability; "
-        "* marks the confirmed front. Its estimates count the search's own result, corrected for "
-        "its average bias, as one more seed."
+        "* marks the confirmed front. Its estimates count the search's own result as one more seed "
+        "and allow for luck: they are drawn towards the mean of all trials."
     )
     return table
 

@@ -132,6 +132,13 @@ def searched_costs(candidates: Sequence[Candidate], objectives: Objectives) -> F
     return np.array(rows, dtype=np.float64)
 
 
+def finished_costs(log: TrialLog) -> FloatArray:
+    """Return the costs of the trials of a search that finished and have a result, ``(N, D)``."""
+    found = [t for t in log.trials.values() if log.has_result(t) and t.state is TrialState.FINISHED]
+    rows = [log.objectives.costs(trial.last_metrics) for trial in found]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(log.objectives))
+
+
 def collect(candidates: Sequence[Candidate], log: TrialLog) -> list[Retrained]:
     """Return what the retrainings in ``log`` that ended gave, for each candidate."""
     objectives = log.objectives

@@ -14,18 +14,15 @@ from tunebox.decisions.confirm import (
 )
 from tunebox.decisions.trials import TrialLog
 from tunebox.metrics.catalogue import TEST, TEST_IMAGES
+from tunebox.pareto.best_guesses import best_guesses
 from tunebox.pareto.confirmed import (
     Means,
     alike_neighbours,
-    front_of_means,
     front_shares,
-    hypervolume_interval,
     means_of,
     student_quantile,
     with_images,
-    with_searched,
 )
-from tunebox.pareto.front import knee_index
 from tunebox.pareto.objectives import FloatArray, Objectives
 
 SHARES_OF_IMAGES = ("clean_accuracy", "noisy_accuracy")
@@ -52,11 +49,11 @@ class ConfirmedTrial:
         test_means: The same on the test set, over the new seeds that were measured there, with
             intervals that also cover the choice of its images; without objectives that are not
             measured there.
-        best_guesses: The means with the search's own result as one seed more, taken back by what
-            such results were too good: by these trials are compared.
+        best_guesses: The means with the search's own result as one seed more, drawn towards those
+            of all trials (`tunebox.pareto.best_guesses`): by these trials are compared.
         front_share: Probability that it is on the true front of the trials compared.
         on_front: Whether it is on the front of the best guesses.
-        is_knee: Whether it is the knee of that front.
+        is_knee: Whether it is the knee of that front, as far as can be told.
         alike: Its neighbours on that front from which it cannot be told apart.
     """
 
@@ -79,7 +76,7 @@ class Confirmed:
 
     Attributes:
         trials: Those with at least one new seed; the front first, in its order.
-        hypervolume: Of the front.
+        hypervolume: Of the front, with the true means of its trials.
         too_good: By how much the search's results of its own front were better than the means
             over new seeds, by objective; in the direction of the objective.
         too_good_on_test: The same, compared with the means on the test set.
@@ -112,6 +109,7 @@ def confirmed(
     candidates: Sequence[Candidate],
     log: TrialLog,
     front: Sequence[str],
+    finished: FloatArray,
     seed: int = 0,
 ) -> Confirmed | None:
     """Return what the retrainings in ``log`` say; None while none has ended.
@@ -120,6 +118,8 @@ def confirmed(
         candidates: The trials that they repeat.
         log: The retrainings.
         front: The trials on the search's own front.
+        finished: Costs of the trials that finished in the search, as
+            `tunebox.decisions.confirm.finished_costs` gives them.
         seed: Of the draws of true means.
     """
     found = collect(candidates, log)
@@ -127,7 +127,7 @@ def confirmed(
     if not known:
         return None
     candidates, found = [candidates[i] for i in known], [found[i] for i in known]
-    return _Summary(candidates, found, log.objectives, front, seed).result()
+    return _Summary(candidates, found, log.objectives, front, finished, seed).result()
 
 
 class _Summary:
@@ -139,6 +139,7 @@ class _Summary:
         found: Sequence[Retrained],
         objectives: Objectives,
         front: Sequence[str],
+        finished: FloatArray,
         seed: int,
     ) -> None:
         self._candidates = candidates
@@ -151,22 +152,22 @@ class _Summary:
         self._means = means_of(seeds, collapsed)
         # of a trial that collapsed, the search shows a seed that did not: that is no third seed
         own = np.where(np.array(collapsed)[:, None], np.nan, self._searched)
-        self._guesses = means_of(with_searched(own, seeds), collapsed)
-        self._draws = self._guesses.draws(np.random.default_rng(seed))
+        self._guesses = best_guesses(own, seeds, finished, collapsed)
+        self._generator = np.random.default_rng(seed)
+        self._draws = self._guesses.means.draws(self._generator)
         self._test_names, self._test_seeds = _test_costs(found, objectives)
         self._test = means_of(self._test_seeds, collapsed) if self._test_names else None
         self._on_images = self._test and _covering_images(self._test, self._test_names, found)
 
     def result(self) -> Confirmed:
         """Return all of it."""
-        front = front_of_means(self._guesses)
+        front = self._guesses.front
         reference = self._objectives.reference_costs
-        volume = hypervolume_interval(self._guesses, reference, self._draws)
+        volume = self._guesses.hypervolume(reference, self._draws, self._generator)
         shares = front_shares(self._draws)
         rest = sorted(set(range(len(self._found))) - set(front), key=lambda i: -shares[i])
-        costs = self._guesses.values[front]
-        knee = front[knee_index(costs)]
-        alike = alike_neighbours(self._guesses, front)
+        knee = self._guesses.knee(self._draws)
+        alike = alike_neighbours(self._guesses.measured, front)
         trials = [
             self._trial(index, float(shares[index]), index in front, index == knee, alike)
             for index in [*front, *rest]
@@ -190,7 +191,7 @@ class _Summary:
         candidate, retrained = self._candidates[index], self._found[index]
         names = self._objectives.names
         partners = [(a if b == index else b) for a, b in alike if index in (a, b)]
-        guesses = self._signs(names) * self._guesses.values[index]
+        guesses = self._signs(names) * self._guesses.means.values[index]
         return ConfirmedTrial(
             candidate.trial_id,
             len(retrained.costs),

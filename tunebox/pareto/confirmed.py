@@ -18,12 +18,12 @@ import numpy as np
 from scipy import special
 
 from tunebox.pareto.front import front_indices
-from tunebox.pareto.hypervolume import hypervolume
 from tunebox.pareto.objectives import FloatArray
 
 _NUM_DRAWS = 512  # of the true means
 _SURELY_OFF = 0.02  # probability to be on the front, below which a trial gets no more seeds
-_SMALLEST = 1e-12  # variance: seeds may agree to the last digit
+FEWEST_FREE = 3  # degrees of freedom, below which nothing is made of a covariance
+SMALLEST = 1e-12  # variance: seeds may agree to the last digit
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Means:
         values: ``(M, D)``; NaN for a trial without seeds.
         errors: Standard errors of the means, ``(M, D)``; NaN where nothing is known of the spread.
         df: Degrees of freedom of the errors, ``(M, D)``.
-        correlation: Of the objectives over the seeds of a trial, ``(D, D)``.
+        correlation: Of the errors of a trial in its objectives, ``(M, D, D)``.
     """
 
     values: FloatArray
@@ -53,8 +53,8 @@ class Means:
         Multivariate t; a trial without seeds, or of unknown spread, is NaN.
         """
         shape = (num_draws, *self.values.shape)
-        root = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(len(self.correlation)))
-        normal = generator.standard_normal(shape) @ root.T
+        roots = np.linalg.cholesky(self.correlation + 1e-9 * np.eye(shape[2]))
+        normal = np.einsum("nmd,med->nme", generator.standard_normal(shape), roots)
         df = np.maximum(self.df.min(axis=1), 1.0)
         scale = np.sqrt(generator.chisquare(df, (num_draws, len(df))) / df)
         return np.asarray(self.values + self.errors * normal / scale[:, :, None])
@@ -86,11 +86,10 @@ def means_of(seeds: Sequence[FloatArray], own_spread: Sequence[bool] | None = No
         shrunk, shrunk_df = moderated_variances(variances[shared, objective], counts[shared] - 1)
         variances[shared, objective], df[shared, objective] = shrunk, shrunk_df
     with np.errstate(divide="ignore", invalid="ignore"):
-        errors = np.sqrt(np.maximum(variances, _SMALLEST) / counts[:, None])
+        errors = np.sqrt(np.maximum(variances, SMALLEST) / counts[:, None])
     kept = [costs for costs, is_apart in zip(seeds, apart, strict=True) if not is_apart]
-    return Means(
-        values, np.where(counts[:, None] > 0, errors, np.nan), df, _correlation(kept, dimension)
-    )
+    correlation = np.tile(_correlation(kept, dimension), (len(seeds), 1, 1))
+    return Means(values, np.where(counts[:, None] > 0, errors, np.nan), df, correlation)
 
 
 def with_images(means: Means, are_shares: Sequence[bool], num_images: int) -> Means:
@@ -109,7 +108,7 @@ def with_images(means: Means, are_shares: Sequence[bool], num_images: int) -> Me
     """
     shares = np.abs(means.values)
     of_images = np.where(are_shares, shares * (1 - shares) / num_images, 0.0)
-    of_seeds = np.maximum(means.errors**2, _SMALLEST)
+    of_seeds = np.maximum(means.errors**2, SMALLEST)
     total = of_seeds + of_images
     df = np.maximum(means.df, 1.0) * (total / of_seeds) ** 2
     return replace(
@@ -147,7 +146,7 @@ def moderated_variances(
     known = df >= 1
     if not known.any():
         return np.full(len(df), np.nan), np.zeros(len(df))
-    own, own_df = np.maximum(variances[known], _SMALLEST), df[known].astype(np.float64)
+    own, own_df = np.maximum(variances[known], SMALLEST), df[known].astype(np.float64)
     total = float(own_df.sum())
     common, common_df = _prior_variance(own, own_df)
     weights = np.where(known, df, 0).astype(np.float64)
@@ -189,15 +188,31 @@ def _inverse_trigamma(value: float) -> float:
 
 def _correlation(seeds: Sequence[FloatArray], dimension: int) -> FloatArray:
     """Return the correlation of the objectives within trials, the identity where none is known."""
-    rest = [costs - costs.mean(axis=0) for costs in seeds if len(costs) > 1]
-    num_free = sum(len(costs) - 1 for costs in rest)
-    if num_free < 3:
+    covariance, num_free = covariance_of_seeds(seeds, dimension)
+    if num_free < FEWEST_FREE:
         return np.eye(dimension)
-    products = np.concatenate(rest).T @ np.concatenate(rest)
-    scales = np.sqrt(np.maximum(np.diag(products), _SMALLEST))
-    correlation = np.asarray(products / np.outer(scales, scales), dtype=np.float64)
+    scales = np.sqrt(np.diag(covariance))
+    correlation = np.asarray(covariance / np.outer(scales, scales), dtype=np.float64)
     np.fill_diagonal(correlation, 1.0)
     return correlation
+
+
+def covariance_of_seeds(seeds: Sequence[FloatArray], dimension: int) -> tuple[FloatArray, int]:
+    """Return the covariance of a seed's costs, the same for all trials, and its degrees of freedom.
+
+    Args:
+        seeds: Costs of each trial's seeds, ``(n_i, D)`` each.
+        dimension: D.
+
+    Returns:
+        ``(D, D)``, 0 apart from a smallest variance where no trial has two seeds.
+    """
+    rest = [costs - costs.mean(axis=0) for costs in seeds if len(costs) > 1]
+    num_free = sum(len(costs) - 1 for costs in rest)
+    products = sum((costs.T @ costs for costs in rest), np.zeros((dimension, dimension)))
+    covariance = np.asarray(products / max(num_free, 1), dtype=np.float64)
+    np.fill_diagonal(covariance, np.maximum(np.diag(covariance), SMALLEST))
+    return covariance, num_free
 
 
 def student_quantile(share: float, df: FloatArray) -> FloatArray:
@@ -236,38 +251,6 @@ def are_alike(means: Means, one: int, other: int, level: float = 0.95) -> bool:
 def alike_neighbours(means: Means, front: Sequence[int]) -> list[tuple[int, int]]:
     """Return the neighbours on ``front``, in its order, that `are_alike`."""
     return [(one, other) for one, other in pairwise(front) if are_alike(means, one, other)]
-
-
-def hypervolume_interval(
-    means: Means, reference: FloatArray, draws: FloatArray
-) -> tuple[float, float]:
-    """Return the true hypervolume of the `front_of_means`, and half the width of its interval.
-
-    That of the means is too large, since the front is chosen by them. How much, and how far it
-    varies, is seen where the means are taken for the truth: a front is chosen by each draw, and
-    its hypervolume in the draw is compared with that of the means.
-
-    Args:
-        means: Of all trials.
-        reference: Reference point, ``(D,)``.
-        draws: Draws of the true means, ``(N, M, D)``.
-
-    Returns:
-        The estimate, and half the width of the 95 % interval; NaN where draws are.
-    """
-    front = front_of_means(means)
-    volume = hypervolume(means.values[front], reference)
-    known = np.isfinite(means.values).all(axis=1)
-    values, costs = means.values[known], draws[:, known]
-    if not np.isfinite(costs).all():
-        return volume, float("nan")
-    fronts = [front_indices(drawn) for drawn in costs]
-    errors = [
-        hypervolume(drawn[rows], reference) - hypervolume(values[rows], reference)
-        for drawn, rows in zip(costs, fronts, strict=True)
-    ]
-    low, high = np.quantile(errors, [0.025, 0.975])
-    return volume - float(low + high) / 2, float(high - low) / 2
 
 
 def with_searched(searched: FloatArray, seeds: Sequence[FloatArray]) -> list[FloatArray]:
@@ -327,6 +310,7 @@ def next_trial(
     waiting = np.flatnonzero(is_open & (given == 0) & np.array(is_sure, dtype=bool))
     if len(waiting):
         return int(waiting[0])
+    # not by the best guesses: in simulated searches they put the seeds in no better places
     means = means_of(with_searched(searched, seeds), own_spread)
     if not np.isfinite(means.errors).any():  # the first seeds have not ended
         shares = np.ones(len(counts))

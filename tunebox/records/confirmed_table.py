@@ -12,6 +12,7 @@ from tunebox import __version__
 from tunebox.decisions.confirmed import Confirmed, confirmed
 from tunebox.decisions.trials import TrialLog
 from tunebox.errors import RecordsError, reading
+from tunebox.pareto.objectives import FloatArray
 from tunebox.records.confirm_plan import ConfirmPlan
 from tunebox.records.files import check_format
 from tunebox.records.record_writer import RecordWriter
@@ -38,7 +39,12 @@ class ConfirmedWriter(RecordWriter):
     """Writes the table when a confirmation ends, with what there is by then."""
 
     def __init__(
-        self, folder: SearchFolder, plan: ConfirmPlan, log: TrialLog, front: Sequence[str]
+        self,
+        folder: SearchFolder,
+        plan: ConfirmPlan,
+        log: TrialLog,
+        front: Sequence[str],
+        finished: FloatArray,
     ) -> None:
         """Take the retrainings of a search.
 
@@ -47,14 +53,17 @@ class ConfirmedWriter(RecordWriter):
             plan: What is repeated.
             log: The retrainings; brought up to date before each event.
             front: The trials on the search's own front.
+            finished: Costs of the trials that finished in the search, as `finished_costs` gives
+                them.
         """
         super().__init__(folder, log)
         self._plan = plan
         self._front = front
+        self._finished = finished
 
     def write(self) -> None:
         """Write the table unless no retraining has ended."""
-        result = confirmed(self._plan.candidates, self.log, self._front)
+        result = confirmed(self._plan.candidates, self.log, self._front, self._finished)
         if result is not None:
             write_confirmed(self.folder, result)
 

@@ -11,6 +11,7 @@ from tunebox.decisions.confirm import (
     Candidate,
     ConfirmMethod,
     choose_trials,
+    finished_costs,
     has_test,
 )
 from tunebox.decisions.confirmed import Confirmed
@@ -206,7 +207,7 @@ class Confirmation:
             search_tracking_uri(where, tracking_uri),
             callbacks,
             display,
-            last=ConfirmedWriter(self._searched, plan, state.log, front),
+            last=ConfirmedWriter(self._searched, plan, state.log, front, finished_costs(self._log)),
             num_trials=num_trials,
         )
         root = self._folder.root.absolute()
