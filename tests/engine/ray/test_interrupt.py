@@ -86,7 +86,7 @@ def test_ctrl_c_ends_the_search_in_good_order(home: Path) -> None:
 
 
 def test_a_time_budget_ends_the_search(home: Path, ray_address: str) -> None:
-    for budget in (15, 90):  # a busy machine may train no epoch in the first
+    for budget in (35, 90):  # a busy machine may train no epoch in the first
         options = ("--time-budget", str(budget), "--address", ray_address, "--name", f"b{budget}")
         start = time.monotonic()
         printed = run_tunebox("search", "long.yaml", *options, cwd=home).stdout
