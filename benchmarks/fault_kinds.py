@@ -31,7 +31,7 @@ from tests.faults.other_user import can_be_played, what_is_open
 from tests.faults.search_process import SearchProcess, kill_process, wait_until, worker_pids
 from tests.faults.silent_proxy import silent_proxy
 from tests.faults.small_disk import fill
-from tunebox.errors import EXIT_INTERRUPTED
+from tunebox.errors import EXIT_INTERRUPTED, EXIT_TROUBLE, EXIT_USER_ERROR
 
 PATIENCE = 400.0  # seconds, on a busy machine
 _ROOM = {"num_cpus": 1, "object_store_memory": 80_000_000}
@@ -180,12 +180,12 @@ def _flip_bit(scene: Scene) -> None:
     path.write_bytes(flipped)
     print(f"   a bit in {path.relative_to(root)}", flush=True)
     if path.name in _REFUSED:
-        _assert_refused(scene.run("search"), path)
+        _assert_refused(scene.run("search"), path, EXIT_USER_ERROR)
         path.write_bytes(content)
     elif path.suffix == ".pt" and path not in spare:
         to = scene.search.home / f"exported-{scene.number}"
         options = ("--pick", path.parent.name, "--to", to)
-        _assert_refused(scene.run("export", *options), path)
+        _assert_refused(scene.run("export", *options), path, EXIT_TROUBLE)
         path.write_bytes(content)
     else:
         shown = scene.run("front")
@@ -193,9 +193,9 @@ def _flip_bit(scene: Scene) -> None:
     scene.go_on()
 
 
-def _assert_refused(done: CompletedProcess[str], path: Path) -> None:
+def _assert_refused(done: CompletedProcess[str], path: Path, exit_code: int) -> None:
     said = done.stdout[-1000:] + done.stderr[-1000:]
-    assert done.returncode in (1, 2), f"{path.name} is believed: {said}"
+    assert done.returncode == exit_code, f"{path.name} is believed: {said}"
     assert path.name in done.stderr, f"{path.name} is not named: {said}"
 
 

@@ -48,6 +48,16 @@ def bad_disk(tmp_path: Path) -> Iterator[FailingDisk]:
         yield made
 
 
+def ends_by(search: SearchProcess, reason: str) -> None:
+    """Wait for the end of a search, whose last line gives the reason."""
+    code, stdout, stderr = search.finish()
+    assert code == 1
+    assert "Traceback" not in stdout + stderr
+    error = stderr.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert error.endswith(reason)
+
+
 def test_a_full_disk_ends_the_search_and_once_there_is_room_it_goes_on(
     tmp_path: Path, disk: Path, ray_address: str, undisturbed: SearchProcess
 ) -> None:
@@ -57,12 +67,7 @@ def test_a_full_disk_ends_the_search_and_once_there_is_room_it_goes_on(
         search.start()
         search.wait_for("reported", moment)
         filler = fill(disk)
-        code, stdout, stderr = search.finish()
-        assert code == 1
-        assert "Traceback" not in stdout + stderr
-        error = stderr.splitlines()[-1]
-        assert error.startswith("error: ")
-        assert error.endswith("No space left on device")
+        ends_by(search, "No space left on device")
         filler.unlink()
     search.start()
     code, stdout, stderr = search.finish()
@@ -80,12 +85,7 @@ def test_a_disk_that_turns_read_only_ends_the_search_and_repaired_it_goes_on(
     search.start()
     search.wait_for("reported", undisturbed.count("reported") // 2)
     bad_disk.fail()
-    code, stdout, stderr = search.finish()
-    assert code == 1
-    assert "Traceback" not in stdout + stderr
-    error = stderr.splitlines()[-1]
-    assert error.startswith("error: ")
-    assert error.endswith("Read-only file system")
+    ends_by(search, "Read-only file system")
     # The last line may have been refused and not be taken back, since nothing can be written.
     known = {(event["trial"], event["epoch"]) for event in search.events("reported")[:-1]}
     assert known <= steps_in_mlflow(search)

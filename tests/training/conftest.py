@@ -10,6 +10,9 @@ import torch
 
 from tunebox.data.parts import TrainingParts, load_training_parts
 from tunebox.data.sets.digits import DigitsSettings
+from tunebox.models.base import Classifier
+from tunebox.models.build import build_classifier
+from tunebox.models.networks.small_conv import SmallConvSettings
 from tunebox.spec.trial_config import TrialConfig
 
 GAUSSIAN = {"kind": "gaussian", "std": 0.2}
@@ -88,3 +91,17 @@ def make_config() -> MakeConfig:
         return TrialConfig.model_validate(values | changes)
 
     return make
+
+
+@pytest.fixture
+def model() -> Classifier:
+    return build_classifier(
+        SmallConvSettings(kind="small_conv", width=4),
+        channels=1,
+        height=8,
+        width=8,
+        num_classes=10,
+        mean=[0.3],
+        std=[0.4],
+        seed=0,
+    )

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tunebox.data.parts import TrainingParts
-from tunebox.models.build import build_classifier
-from tunebox.models.networks.small_conv import SmallConvSettings
+from tunebox.models.base import Classifier
 from tunebox.noise.gaussian import GaussianSettings
 from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.training import batch_memory
@@ -71,19 +70,8 @@ def test_looking_draws_no_random_numbers() -> None:
 
 
 def test_predictions_and_noise_do_not_depend_on_the_memory(
-    parts: TrainingParts, monkeypatch: pytest.MonkeyPatch
+    parts: TrainingParts, model: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings_of_model = SmallConvSettings(kind="small_conv", width=4)
-    model = build_classifier(
-        settings_of_model,
-        channels=1,
-        height=8,
-        width=8,
-        num_classes=10,
-        mean=[0.3],
-        std=[0.4],
-        seed=0,
-    )
     settings = EvaluationSettings(noise=GaussianSettings(kind="gaussian", std=0.3))
     batches = list(clean_batches(parts.validation, 64))
     whole = predicted(model, batches)

@@ -9,8 +9,6 @@ from torch import Tensor
 from tunebox.data.image_set import ImageSet
 from tunebox.data.parts import TrainingParts
 from tunebox.models.base import Classifier
-from tunebox.models.build import build_classifier
-from tunebox.models.networks.small_conv import SmallConvSettings
 from tunebox.noise.gaussian import GaussianSettings
 from tunebox.spec.training_settings import EvaluationSettings
 from tunebox.spec.trial_config import TrialConfig
@@ -28,20 +26,6 @@ from tunebox.training.trial_run import TrialRun
 
 MakeConfig = Callable[..., TrialConfig]
 NOISE = GaussianSettings(kind="gaussian", std=0.3)
-
-
-@pytest.fixture
-def model() -> Classifier:
-    return build_classifier(
-        SmallConvSettings(kind="small_conv", width=4),
-        channels=1,
-        height=8,
-        width=8,
-        num_classes=10,
-        mean=[0.3],
-        std=[0.4],
-        seed=0,
-    )
 
 
 def stacked_noise(images: ImageSet, seed: int = 0, num_draws: int = 3) -> Tensor:

@@ -23,6 +23,7 @@ from tunebox.pareto.confirmed import (
     covariance_of_seeds,
     front_of_means,
     means_of,
+    with_one_more,
     with_searched,
 )
 from tunebox.pareto.front import front_indices, knee_index
@@ -146,10 +147,7 @@ def best_guesses(
     dimension = searched.shape[1]
     taken_back = with_searched(searched, seeds)
     measured = means_of(taken_back, own_spread)
-    as_they_are = [
-        np.vstack([costs, own]) if np.isfinite(own).all() else costs
-        for own, costs in zip(searched, seeds, strict=True)
-    ]
+    as_they_are = with_one_more(searched, seeds)
     counts = np.array([len(costs) for costs in as_they_are])
     apart = np.zeros(len(counts), dtype=bool) if own_spread is None else np.array(own_spread)
     drawn = np.flatnonzero((counts > 0) & ~apart)

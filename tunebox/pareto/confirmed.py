@@ -270,9 +270,17 @@ def with_searched(searched: FloatArray, seeds: Sequence[FloatArray]) -> list[Flo
         if len(costs) and np.isfinite(own).all()
     ]
     too_good = np.mean(gaps, axis=0) if gaps else np.zeros(searched.shape[1])
+    return with_one_more(searched + too_good, seeds)
+
+
+def with_one_more(more: FloatArray, seeds: Sequence[FloatArray]) -> list[FloatArray]:
+    """Return the seeds of each trial, ``(n_i, D)``, with its row of ``more``, ``(M, D)``, if any.
+
+    A row with NaN is none.
+    """
     return [
-        np.vstack([costs, own + too_good]) if np.isfinite(own).all() else costs
-        for own, costs in zip(searched, seeds, strict=True)
+        np.vstack([costs, own]) if np.isfinite(own).all() else costs
+        for own, costs in zip(more, seeds, strict=True)
     ]
 
 
